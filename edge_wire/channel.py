@@ -1,0 +1,76 @@
+"""How a gRPC channel or server is opened: TLS, keep-alive, sizes. Several option spellings are silently ignored by
+gRPC, so they are written here once and tested by a peer that freezes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import grpc
+
+from edge_wire import certificates
+from edge_wire.errors import InvalidValue, SecretInvalid
+
+DEFAULT_PORT = 44100
+REQUEST_LIMIT = 4 * 1024 * 1024
+"""Largest message in bytes that an admin accepts."""
+RESPONSE_LIMIT = 64 * 1024 * 1024
+"""Largest message in bytes that a client accepts from an admin that it trusts."""
+FRAME_LIMIT = 1024 * 1024
+"""Largest session frame in bytes, either direction."""
+
+_KEEPALIVE = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+
+CLIENT_OPTIONS: list[tuple[str, int | str]] = [
+    *_KEEPALIVE,
+    ("grpc.ssl_target_name_override", certificates.SERVER_NAMES["admin"]),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", RESPONSE_LIMIT),
+    ("grpc.max_send_message_length", RESPONSE_LIMIT),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+SERVER_OPTIONS: list[tuple[str, int | str]] = [
+    *_KEEPALIVE,
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.max_receive_message_length", REQUEST_LIMIT),
+    ("grpc.max_send_message_length", RESPONSE_LIMIT),
+    ("grpc.so_reuseport", 0),
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 200_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+]
+
+
+def target_of(url: str) -> str:
+    """Turn `https://host:port` into gRPC's `host:port`. Raises InvalidValue."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORT
+    except ValueError:
+        raise InvalidValue(f"{url!r} is not an admin URL: https://host:port") from None
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise InvalidValue(f"{url!r} is not an admin URL: https://host:port")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{port}"
+
+
+def open_channel(url: str, ca_certificates: Sequence[bytes]) -> grpc.aio.Channel:
+    """Open a channel that trusts only these CA certificates (DER) and only a server with the admin role.
+
+    gRPC connects at the first call. Raises SecretInvalid when no CA is given: gRPC would trust the public ones.
+    """
+    if not ca_certificates:
+        raise SecretInvalid("no CA certificate to trust")
+    roots = b"".join(certificates.to_pem(der) for der in ca_certificates)
+    credentials = grpc.ssl_channel_credentials(root_certificates=roots)
+    return grpc.aio.secure_channel(target_of(url), credentials, options=CLIENT_OPTIONS)

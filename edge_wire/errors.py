@@ -1,0 +1,449 @@
+"""The EdgeError family: class ↔ stable code ↔ gRPC status ↔ exit code, in one place.
+
+The docstring of a class is its default message. Servicers and services raise these; the server's binder turns them
+into a status and trailing metadata, `edge_wire.calls` rebuilds the same class on the other side, and `edgectl` prints
+one line and exits with `exit_code`. Imports no gRPC: status is named by its gRPC name.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Started = Literal["no", "yes", "unknown"]
+
+
+class EdgeError(Exception):
+    """Something failed."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[str] = "INTERNAL"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str = "",
+        started: Started = "no",
+        request_id: str = "",
+    ) -> None:
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.hint = hint
+        self.started = started
+        self.request_id = request_id
+        super().__init__(self.message)
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether the same call may be made again: never when it is unknown whether something was started."""
+        return self.retryable and self.started != "unknown"
+
+
+class Internal(EdgeError):
+    """Internal error."""
+
+
+# --- usage: exit 2 -----------------------------------------------------------------------------------------------
+
+
+class InvalidValue(EdgeError):
+    """A value is not acceptable."""
+
+    code = "value_invalid"
+    status = "INVALID_ARGUMENT"
+    exit_code = 2
+
+
+class UsageError(InvalidValue):
+    """The command line is not understood."""
+
+    code = "usage"
+
+
+class NameInvalid(InvalidValue):
+    """A name must be a DNS label: lower-case letters, digits and inner dashes."""
+
+    code = "name_invalid"
+
+
+class LabelInvalid(InvalidValue):
+    """A label is not acceptable."""
+
+    code = "label_invalid"
+
+
+class ArgvInvalid(InvalidValue):
+    """The command to run is empty or too large."""
+
+    code = "argv_invalid"
+
+
+class SelectorEmpty(InvalidValue):
+    """No node is selected: name nodes, or use --cluster or --all."""
+
+    code = "selector_empty"
+
+
+class NodeAmbiguous(InvalidValue):
+    """The node reference fits several nodes."""
+
+    code = "node_ambiguous"
+
+
+class PageTokenInvalid(InvalidValue):
+    """The page token is not one that this server gave out."""
+
+    code = "page_token_invalid"
+
+
+class SettingsInvalid(InvalidValue):
+    """The settings are not usable."""
+
+    code = "settings_invalid"
+
+
+class SecretInvalid(InvalidValue):
+    """The pasted key or login string is damaged or of another kind."""
+
+    code = "secret_invalid"
+
+
+class FrameInvalid(InvalidValue):
+    """A message is not what the protocol allows."""
+
+    code = "frame_invalid"
+
+
+class MessageTooLarge(InvalidValue):
+    """A message is larger than the other side accepts."""
+
+    code = "message_too_large"
+    status = "RESOURCE_EXHAUSTED"
+
+
+class ProtocolUnsupported(EdgeError):
+    """The two programs speak different major versions of the protocol."""
+
+    code = "protocol_unsupported"
+    status = "FAILED_PRECONDITION"
+    exit_code = 2
+
+
+# --- not found: exit 5 -------------------------------------------------------------------------------------------
+
+
+class NotFound(EdgeError):
+    """There is no such thing."""
+
+    code = "not_found"
+    status = "NOT_FOUND"
+    exit_code = 5
+
+
+class NodeNotFound(NotFound):
+    """There is no such node."""
+
+    code = "node_not_found"
+
+
+class NodesNotMatched(NotFound):
+    """The selector matched no node."""
+
+    code = "nodes_not_matched"
+
+
+class AliasNotFound(NotFound):
+    """The node has no such alias."""
+
+    code = "alias_not_found"
+
+
+class ClusterNotFound(NotFound):
+    """There is no such cluster."""
+
+    code = "cluster_not_found"
+
+
+class EnrollmentKeyNotFound(NotFound):
+    """There is no such enrollment key."""
+
+    code = "enrollment_key_not_found"
+
+
+class TokenNotFound(NotFound):
+    """There is no such token."""
+
+    code = "token_not_found"
+
+
+class CommandNotFound(NotFound):
+    """There is no such command."""
+
+    code = "command_not_found"
+
+
+class ContextNotFound(NotFound):
+    """There is no such context."""
+
+    code = "context_not_found"
+
+
+# --- who are you: exit 6 -----------------------------------------------------------------------------------------
+
+
+class Unauthenticated(EdgeError):
+    """The credential is missing, wrong, revoked or expired."""
+
+    code = "unauthenticated"
+    status = "UNAUTHENTICATED"
+    exit_code = 6
+
+
+class NotLoggedIn(Unauthenticated):
+    """Not logged in."""
+
+    code = "not_logged_in"
+
+
+class CredentialExpired(Unauthenticated):
+    """The credential has expired."""
+
+    code = "credential_expired"
+
+
+class CredentialUnreadable(Unauthenticated):
+    """The stored credential cannot be read."""
+
+    code = "credential_unreadable"
+
+
+class EnrollmentKeyInvalid(Unauthenticated):
+    """The enrollment key is not known here."""
+
+    code = "enrollment_key_invalid"
+
+
+class EnrollmentKeyExpired(Unauthenticated):
+    """The enrollment key has expired."""
+
+    code = "enrollment_key_expired"
+
+
+class EnrollmentKeySpent(Unauthenticated):
+    """The enrollment key has no uses left."""
+
+    code = "enrollment_key_spent"
+
+
+class EnrollmentProofInvalid(Unauthenticated):
+    """The enrollment request does not prove possession of its key."""
+
+    code = "enrollment_proof_invalid"
+
+
+class AdminUntrusted(Unauthenticated):
+    """The other side is not an admin of this installation."""
+
+    code = "admin_untrusted"
+
+
+# --- denied: exit 7 ----------------------------------------------------------------------------------------------
+
+
+class Denied(EdgeError):
+    """This credential may not do that."""
+
+    code = "denied"
+    status = "PERMISSION_DENIED"
+    exit_code = 7
+
+
+class ScopeDenied(Denied):
+    """This credential is confined to other clusters."""
+
+    code = "scope_denied"
+
+
+# --- try again: exit 9 -------------------------------------------------------------------------------------------
+
+
+class Unavailable(EdgeError):
+    """The admin cannot be reached."""
+
+    code = "admin_unreachable"
+    status = "UNAVAILABLE"
+    exit_code = 9
+    retryable = True
+
+
+class ShuttingDown(Unavailable):
+    """The admin is shutting down."""
+
+    code = "shutting_down"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The admin's database is down."""
+
+    code = "database_unavailable"
+
+
+class StreamBroken(Unavailable):
+    """The connection ended before the last word."""
+
+    code = "stream_broken"
+
+
+class DeadlineExceeded(Unavailable):
+    """The admin did not answer in time."""
+
+    code = "deadline_exceeded"
+    status = "DEADLINE_EXCEEDED"
+
+
+class TooManyAttempts(Unavailable):
+    """Too many failed attempts from this address; wait a minute."""
+
+    code = "too_many_attempts"
+    status = "RESOURCE_EXHAUSTED"
+
+
+class NodeOnOtherAdmin(Unavailable):
+    """The node's session is held by another admin."""
+
+    code = "node_on_other_admin"
+    status = "FAILED_PRECONDITION"
+
+
+class JournalFull(Unavailable):
+    """The node's journal is full."""
+
+    code = "journal_full"
+    status = "RESOURCE_EXHAUSTED"
+
+
+# --- conflict: exit 10 -------------------------------------------------------------------------------------------
+
+
+class Conflict(EdgeError):
+    """The current state does not allow that."""
+
+    code = "conflict"
+    status = "FAILED_PRECONDITION"
+    exit_code = 10
+
+
+class ClusterExists(Conflict):
+    """A cluster of that name exists."""
+
+    code = "cluster_exists"
+    status = "ALREADY_EXISTS"
+
+
+class ClusterNotEmpty(Conflict):
+    """The cluster still has nodes."""
+
+    code = "cluster_not_empty"
+
+
+class NodeLimitReached(Conflict):
+    """The cluster's node limit is reached."""
+
+    code = "node_limit_reached"
+
+
+class AliasExists(Conflict):
+    """A node of that cluster has this alias."""
+
+    code = "alias_exists"
+    status = "ALREADY_EXISTS"
+
+
+class TokenExists(Conflict):
+    """A token of that name exists."""
+
+    code = "token_exists"
+    status = "ALREADY_EXISTS"
+
+
+class ContextExists(Conflict):
+    """A context of that name exists."""
+
+    code = "context_exists"
+
+
+class IdentityInUse(Conflict):
+    """Another machine uses this node's identity."""
+
+    code = "identity_in_use"
+
+
+class DatabaseInUse(Conflict):
+    """Another admin uses this SQLite file."""
+
+    code = "database_in_use"
+
+
+class DatabaseNewer(Conflict):
+    """The database was written by a newer program that this one may not touch."""
+
+    code = "database_newer"
+
+
+class DatabaseNotMigrated(Conflict):
+    """The database is older than this program."""
+
+    code = "database_not_migrated"
+
+
+class PortInUse(Conflict):
+    """The port is in use."""
+
+    code = "port_in_use"
+
+
+class DirectoryNotWritable(Conflict):
+    """The directory cannot be written."""
+
+    code = "directory_not_writable"
+
+
+class AlreadyEnrolled(Conflict):
+    """This agent is enrolled already."""
+
+    code = "already_enrolled"
+
+
+class NotEnrolled(Conflict):
+    """This agent is not enrolled."""
+
+    code = "not_enrolled"
+
+
+class AgentRunning(Conflict):
+    """Another agent runs on this data directory."""
+
+    code = "agent_running"
+
+
+class MethodUnimplemented(EdgeError):
+    """The other side does not know this call."""
+
+    code = "method_unimplemented"
+    status = "UNIMPLEMENTED"
+    exit_code = 1
+
+
+def _family(root: type[EdgeError]) -> list[type[EdgeError]]:
+    return [root, *(found for child in root.__subclasses__() for found in _family(child))]
+
+
+BY_CODE: dict[str, type[EdgeError]] = {kind.code: kind for kind in _family(EdgeError) if kind is not Internal}
+"""Every stable code with its class."""
+
+
+def from_code(code: str, message: str, *, hint: str = "", started: Started = "no", request_id: str = "") -> EdgeError:
+    """Rebuild an error that crossed the wire; an unknown code of a newer peer becomes its plain root class."""
+    kind = BY_CODE.get(code, Internal)
+    return kind(message, hint=hint, started=started, request_id=request_id)

@@ -1,0 +1,36 @@
+"""Times and durations between Python and protobuf. Datetimes are aware and in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def to_timestamp(moment: datetime | None) -> Timestamp | None:
+    """A field's value; None leaves the field absent."""
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment.astimezone(UTC))
+    return stamp
+
+
+def from_timestamp(stamp: Timestamp) -> datetime:
+    """An aware datetime in UTC."""
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def to_duration(span: timedelta | None) -> Duration | None:
+    """A field's value; None leaves the field absent."""
+    if span is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(span)
+    return duration
+
+
+def from_duration(duration: Duration) -> timedelta:
+    """A timedelta with microseconds."""
+    return duration.ToTimedelta()
