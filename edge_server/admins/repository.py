@@ -1,0 +1,31 @@
+"""SQL of running admins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from edge_server.admins.models import AdminRow
+
+
+def save(tx: Session, row: AdminRow) -> None:
+    """Insert or refresh one admin."""
+    tx.merge(row)
+
+
+def remove(tx: Session, admin_id: str) -> None:
+    """Take one admin out."""
+    tx.execute(delete(AdminRow).where(AdminRow.id == admin_id))
+
+
+def remove_silent(tx: Session, before: datetime) -> None:
+    """Take out admins that were last seen before this."""
+    tx.execute(delete(AdminRow).where(AdminRow.seen_at < before))
+
+
+def list_seen_since(tx: Session, since: datetime) -> Sequence[AdminRow]:
+    """Admins that were seen since."""
+    return tx.scalars(select(AdminRow).where(AdminRow.seen_at >= since)).all()

@@ -1,0 +1,58 @@
+"""Which admins are alive: a heartbeat row per run. The only place that judges whether a session's holder lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from edge_server.admins import repository
+from edge_server.admins.models import AdminRow
+from edge_server.db.database import Database
+
+HEARTBEAT_INTERVAL = timedelta(seconds=5)
+DEAD_AFTER = timedelta(seconds=20)
+_FORGET_AFTER = timedelta(days=1)
+
+
+def live_admins(tx: Session, now: datetime) -> dict[str, Sequence[str]]:
+    """Admin id → its URLs, of every admin whose heartbeat is fresh."""
+    return {row.id: row.urls for row in repository.list_seen_since(tx, now - DEAD_AFTER)}
+
+
+class AdminPresence:
+    """This run's own row."""
+
+    def __init__(
+        self, *, db: Database, admin_id: str, version: str, urls: Sequence[str], now: Callable[[], datetime]
+    ) -> None:
+        self._db = db
+        self.admin_id = admin_id
+        self.started_at = now()
+        self._version = version
+        self.urls = list(urls)
+        self._now = now
+
+    async def beat(self) -> None:
+        """Say that this admin is alive."""
+        now = self._now()
+
+        def work(tx: Session) -> None:
+            repository.save(
+                tx,
+                AdminRow(
+                    id=self.admin_id,
+                    version=self._version,
+                    urls=self.urls,
+                    started_at=self.started_at,
+                    seen_at=now,
+                ),
+            )
+            repository.remove_silent(tx, now - _FORGET_AFTER)
+
+        await self._db.write(work)
+
+    async def leave(self) -> None:
+        """Say that this admin is gone."""
+        await self._db.write(lambda tx: repository.remove(tx, self.admin_id))

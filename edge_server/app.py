@@ -1,0 +1,290 @@
+"""Composition root of the admin: builds everything, starts it and stops it, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2
+from pydantic import SecretStr
+
+from edge_server import data_dir, encryption
+from edge_server.admins.rpc import AdminServicer
+from edge_server.admins.service import AdminPresence
+from edge_server.audit.rpc import AuditServicer
+from edge_server.audit.service import AuditService
+from edge_server.clusters.rpc import ClusterServicer
+from edge_server.clusters.service import ClusterService, ensure_default_cluster
+from edge_server.commands.dispatcher import Dispatcher
+from edge_server.commands.reconciler import Reconciler
+from edge_server.commands.recorder import Recorder
+from edge_server.commands.rpc import CommandServicer
+from edge_server.commands.service import CommandService, drop_executions
+from edge_server.db.database import Database
+from edge_server.db.engine import make_engine
+from edge_server.db.migrate import check, migrate
+from edge_server.enrollment.rpc import EnrollmentKeyServicer
+from edge_server.enrollment.service import EnrollmentService
+from edge_server.installation.service import open_installation
+from edge_server.jobs.periodic import PeriodicRunner
+from edge_server.jobs.schedule import jobs
+from edge_server.nodes import presence
+from edge_server.nodes.convert import from_facts
+from edge_server.nodes.domain import NodeId
+from edge_server.nodes.rpc import NodeServicer
+from edge_server.nodes.service import NodeService, count_by_cluster
+from edge_server.principals.domain import Role
+from edge_server.principals.rpc import TokenServicer
+from edge_server.principals.service import BuiltinKey, PrincipalService, builtin_keys
+from edge_server.rpc.gatekeeper import Gatekeeper
+from edge_server.rpc.limiter import FailureLimiter
+from edge_server.rpc.server import HealthServicer, add_services, listen, new_server
+from edge_server.sessions.gate import NodeGateServicer
+from edge_server.sessions.host import AdminFacts, SessionHost
+from edge_server.sessions.registry import SessionRegistry
+from edge_server.sessions.session import SessionLimits
+from edge_server.settings import Settings, primary_address
+from edge_wire import certificates, credentials
+from edge_wire.certificates import Authority, Identity
+from edge_wire.errors import ShuttingDown
+from edge_wire.v1 import (
+    admin_pb2,
+    audit_pb2,
+    cluster_pb2,
+    command_pb2,
+    enrollment_pb2,
+    node_pb2,
+    principal_pb2,
+    session_pb2,
+)
+from edge_wire.version import PROGRAM
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The admin's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where this admin is reached."""
+
+    port: int
+    urls: Sequence[str]
+
+
+class AdminApp:
+    """One running admin. `start`, then `stop`; `settings` decide everything."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.admin_id = str(uuid4())
+        self.secrets: data_dir.Secrets
+        self.authority: Authority
+        self.address: Address
+        self.db: Database
+        self.registry = SessionRegistry()
+        self._lock: int | None = None
+
+    async def start(self) -> None:
+        """Open the database and the port; serves when it returns. Raises EdgeError, and then nothing is left open."""
+        settings = self._settings
+        data_dir.open_data_dir(settings.data_dir)
+        if settings.is_sqlite:
+            settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = data_dir.lock_sqlite(settings.sqlite_path)
+        self.secrets = data_dir.load_secrets(settings)
+        try:
+            await self._open_database()
+            await self._serve()
+        except BaseException:
+            self._release()
+            raise
+
+    async def drain(self, grace: timedelta) -> None:
+        """Accept no new commands and let those under way end, as far as the grace goes."""
+        self._commands.drain()
+        await self._health.set_serving(False)
+        deadline = asyncio.get_running_loop().time() + grace.total_seconds()
+        while self._dispatcher.count_under_way() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Say goodbye to everyone, store what is known and close everything. What runs on nodes goes on."""
+        self._commands.drain()
+        self._dispatcher.fail_watchers(ShuttingDown(hint="the command goes on; it is picked up after the restart"))
+        self._host.drain()
+        await self._server.stop(2)
+        await self._jobs.stop()
+        await self._reconciler.stop()
+        await self._recorder.stop()
+        await self._host.stop()
+        await self._presence.leave()
+        self._release()
+
+    @property
+    def login(self) -> str:
+        """What `edgectl login` reads, for the built-in principal with all rights."""
+        secret = self._login_template()
+        secret.token = self.secrets.master_key
+        return credentials.encode_login(secret)
+
+    async def _open_database(self) -> None:
+        engine = make_engine(self._settings.url, pool_size=self._settings.db_pool_size)
+        self.db = Database(engine, threads=self._settings.db_pool_size)
+        if self._settings.is_sqlite:
+            await asyncio.to_thread(migrate, engine)
+        await asyncio.to_thread(check, engine)
+        cipher = encryption.Cipher(encryption.parse_keys(self.secrets.encryption_key))
+        self.authority = await open_installation(self.db, cipher, utc_now())
+        name = self._settings.default_cluster_name
+        await self.db.write(lambda tx: ensure_default_cluster(tx, name, utc_now()))
+        if self._settings.is_sqlite:
+            await self.db.write(lambda tx: presence.clear_sessions(tx))
+
+    async def _serve(self) -> None:
+        clock = asyncio.get_running_loop().time
+        self._limiter = FailureLimiter()
+        self._recorder = Recorder(db=self.db, now=utc_now)
+        self._dispatcher = Dispatcher(
+            registry=self.registry,
+            recorder=self._recorder,
+            reconnect_grace=timedelta(seconds=self._settings.reconnect_grace_seconds),
+            now=utc_now,
+            clock=clock,
+        )
+        self._reconciler = Reconciler(
+            db=self.db, dispatcher=self._dispatcher, admin_id=self.admin_id, now=utc_now, clock=clock
+        )
+        self._nodes = NodeService(db=self.db, now=utc_now, on_delete=drop_executions, after_delete=self._node_deleted)
+        self._principals = PrincipalService(db=self.db, builtins=self._builtins(), now=utc_now)
+        # The port comes first: with port 0 its number is known only now, and services tell it to agents.
+        self._server = new_server()
+        self.address = self._open_port(certificates.new_admin_identity(self.authority, self.admin_id))
+        self._presence = AdminPresence(
+            db=self.db, admin_id=self.admin_id, version=PROGRAM, urls=self.address.urls, now=utc_now
+        )
+        self._host = self._new_host()
+        self._health = HealthServicer()
+        gatekeeper = Gatekeeper(principals=self._principals, nodes=self._nodes, limiter=self._limiter, now=utc_now)
+        add_services(self._server, self._services(), gatekeeper)
+        await self._start_parts()
+
+    async def _start_parts(self) -> None:
+        self._jobs = PeriodicRunner(
+            jobs(
+                presence=self._presence,
+                host=self._host,
+                dispatcher=self._dispatcher,
+                reconciler=self._reconciler,
+            )
+        )
+        await self._presence.beat()
+        self._recorder.start()
+        await self._reconciler.adopt_orphans()
+        await self._server.start()
+        self._jobs.start()
+        await self._health.set_serving(True)
+
+    def _services(self) -> dict[ServiceDescriptor, object]:
+        ca = self.authority.der
+        urls = self.address.urls
+        enrollment = EnrollmentService(db=self.db, authority=self.authority, now=utc_now)
+        self._commands = CommandService(
+            db=self.db,
+            dispatcher=self._dispatcher,
+            reconciler=self._reconciler,
+            admin_id=self.admin_id,
+            now=utc_now,
+        )
+        clusters = ClusterService(db=self.db, count_nodes=count_by_cluster, now=utc_now)
+        return {
+            _service(health_pb2, "Health"): self._health,
+            _service(session_pb2, "NodeGate"): NodeGateServicer(
+                enrollment=enrollment, host=self._host, ca_certificates=[ca], admin_urls=urls
+            ),
+            _service(admin_pb2, "AdminService"): AdminServicer(
+                presence=self._presence, nodes=self._nodes, database=self.db.kind, gauges=self._gauges, now=utc_now
+            ),
+            _service(audit_pb2, "AuditService"): AuditServicer(audit=AuditService(db=self.db)),
+            _service(cluster_pb2, "ClusterService"): ClusterServicer(clusters=clusters),
+            _service(command_pb2, "CommandService"): CommandServicer(commands=self._commands),
+            _service(enrollment_pb2, "EnrollmentKeyService"): EnrollmentKeyServicer(
+                enrollment=enrollment,
+                ca_certificate=ca,
+                admin_urls=urls,
+                install_source=self._settings.agent_install_source,
+            ),
+            _service(node_pb2, "NodeService"): NodeServicer(nodes=self._nodes),
+            _service(principal_pb2, "TokenService"): TokenServicer(
+                principals=self._principals, login_template=self._login_template
+            ),
+        }
+
+    def _new_host(self) -> SessionHost:
+        return SessionHost(
+            db=self.db,
+            registry=self.registry,
+            sink=self._reconciler,
+            admin=AdminFacts(
+                admin_id=self.admin_id, admin_urls=self.address.urls, ca_certificates=[self.authority.der]
+            ),
+            limits=SessionLimits(ping_interval=self._settings.ping_interval, dead_after=self._settings.ping_dead_after),
+            facts_from=from_facts,
+            now=utc_now,
+        )
+
+    def _open_port(self, identity: Identity) -> Address:
+        host = self._settings.grpc_listen.rpartition(":")[0]
+        port = listen(self._server, self._settings.grpc_listen, identity)
+        is_everywhere = host in {"0.0.0.0", "[::]"}  # noqa: S104  # compared, not bound
+        reached = primary_address() if is_everywhere else host
+        return Address(port=port, urls=self._settings.admin_urls or [f"https://{reached}:{port}"])
+
+    def _builtins(self) -> list[BuiltinKey]:
+        keys = {
+            Role.OPERATOR: _text(self._settings.api_key),
+            Role.METRICS: _text(self._settings.metrics_key),
+            Role.PROXY: _text(self._settings.proxy_key),
+            Role.MCP: _text(self._settings.mcp_key),
+        }
+        return builtin_keys(self.secrets.master_key, keys)
+
+    def _login_template(self) -> enrollment_pb2.LoginSecret:
+        return enrollment_pb2.LoginSecret(admin_urls=self.address.urls, ca_certificate=self.authority.der)
+
+    def _gauges(self) -> admin_pb2.AdminStatus:
+        return admin_pb2.AdminStatus(
+            session_count=len(self.registry),
+            running_execution_count=self._dispatcher.count_under_way(),
+            refused_credential_count=self._limiter.total,
+        )
+
+    def _node_deleted(self, node_id: NodeId) -> None:
+        self._host.drop_node(node_id)
+        self._reconciler.refresh_soon()
+
+    def _release(self) -> None:
+        if hasattr(self, "db"):
+            self.db.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _service(module: Any, name: str) -> ServiceDescriptor:
+    descriptor: ServiceDescriptor = module.DESCRIPTOR.services_by_name[name]
+    return descriptor
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

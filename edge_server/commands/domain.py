@@ -1,0 +1,193 @@
+"""Life of an execution: states, events, outcomes, and the pacer. Pure.
+
+One table says which event leads where; everything else (guarded UPDATEs, reports, the exit code) follows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import NewType
+
+CommandId = NewType("CommandId", str)
+ExecutionId = NewType("ExecutionId", str)
+
+DEFAULT_FANOUT = 64
+DEFAULT_KILL_AFTER = timedelta(seconds=10)
+DEFAULT_CONTACT_TIMEOUT = timedelta(seconds=60)
+
+
+class State(StrEnum):
+    """Where an execution stands."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """How an execution ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    OFFLINE = "offline"
+    NOT_STARTED = "not_started"
+    EXPIRED = "expired"
+    DROPPED = "dropped"
+    LOST = "lost"
+
+
+class Event(StrEnum):
+    """What may happen to an execution."""
+
+    SEND = "send"
+    """Handed to the node's session."""
+    START = "start"
+    """The node says that the process runs."""
+    REPORT = "report"
+    """The node says how it ended: ok, failed, timed_out, cancelled or lost."""
+    FIND_OFFLINE = "find_offline"
+    """The node has no session, or it says that it was never handed over."""
+    WITHHOLD = "withhold"
+    """A cancel or pacing came before it was handed over."""
+    DROP = "drop"
+    """The node was deleted."""
+    LOSE = "lose"
+    """The node itself does not know an execution that it had said was running."""
+
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.PENDING, Event.SEND): State.SENT,
+    (State.PENDING, Event.FIND_OFFLINE): State.ENDED,
+    (State.PENDING, Event.WITHHOLD): State.ENDED,
+    (State.PENDING, Event.DROP): State.ENDED,
+    # A report about a row that was never marked sent proves the delivery: the admin died between the two.
+    (State.PENDING, Event.START): State.RUNNING,
+    (State.PENDING, Event.REPORT): State.ENDED,
+    (State.SENT, Event.START): State.RUNNING,
+    (State.SENT, Event.REPORT): State.ENDED,
+    (State.SENT, Event.FIND_OFFLINE): State.ENDED,
+    (State.SENT, Event.DROP): State.ENDED,
+    (State.SENT, Event.WITHHOLD): State.ENDED,
+    (State.RUNNING, Event.REPORT): State.ENDED,
+    (State.RUNNING, Event.DROP): State.ENDED,
+    (State.RUNNING, Event.LOSE): State.ENDED,
+}
+"""Every allowed transition; any other pair changes nothing."""
+
+
+def sources(event: Event) -> frozenset[State]:
+    """The states that an event may leave: the guard of its UPDATE."""
+    return frozenset(state for state, happened in TRANSITIONS if happened is event)
+
+
+def dropped_outcome(state: State) -> Outcome:
+    """What deleting the node makes of an open execution: never handed over is `dropped`, else nobody can know."""
+    return Outcome.DROPPED if state is State.PENDING else Outcome.LOST
+
+
+class Action(StrEnum):
+    """What to do about one execution when its node opens a session."""
+
+    RESUME = "resume"
+    """The node knows it: let it report."""
+    RESEND = "resend"
+    """It never arrived and is still wanted."""
+    ACKNOWLEDGE = "acknowledge"
+    """Its end is stored: the node may forget it."""
+    STOP = "stop"
+    """It is over here, or unknown here, and the node still has it."""
+    FIND_OFFLINE = "find_offline"
+    """It never arrived, and whoever asked was told that the node is away."""
+    WITHHOLD = "withhold"
+    """It never arrived and is not wanted any more."""
+    LOSE = "lose"
+    """The node does not know what it had said was running."""
+    LEAVE = "leave"
+    """Not handed out yet: the pacer has it."""
+
+
+def reconcile(
+    state: State | None, *, is_known: bool, is_ended_there: bool, is_cancelled: bool, is_recent: bool
+) -> Action:
+    """Decide what an execution needs when its node comes back.
+
+    `state` is None when nothing is stored of it; `is_recent` tells whether it was handed out within its contact
+    time-out: after that, starting it would surprise whoever saw the node reported away.
+    """
+    if is_known:
+        if state in {None, State.ENDED}:
+            return Action.ACKNOWLEDGE if is_ended_there else Action.STOP
+        return Action.RESUME
+    if state is State.RUNNING:
+        return Action.LOSE
+    if state is not State.SENT:
+        return Action.LEAVE
+    if is_cancelled:
+        return Action.WITHHOLD
+    return Action.RESEND if is_recent else Action.FIND_OFFLINE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fanout:
+    """How many executions may be under way at once over all nodes; exactly one of both is set."""
+
+    count: int | None = None
+    percent: int | None = None
+
+    def limit(self, target_count: int) -> int:
+        """As a number of executions, at least one."""
+        if self.percent is not None:
+            return max(1, math.ceil(target_count * self.percent / 100))
+        return self.count or DEFAULT_FANOUT
+
+
+@dataclass(frozen=True, kw_only=True)
+class PacedRow:
+    """What the pacer knows of one execution."""
+
+    id: ExecutionId
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaceOptions:
+    """What the operator asked for."""
+
+    fanout: Fanout
+    is_cancelled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaceDecision:
+    """What to do now."""
+
+    start: Sequence[ExecutionId] = ()
+    withhold: Sequence[ExecutionId] = ()
+
+
+def decide(rows: Sequence[PacedRow], options: PaceOptions) -> PaceDecision:
+    """Decide what starts now. Its only state is the command's rows, in their frozen order."""
+    pending = [row.id for row in rows if row.state is State.PENDING]
+    if options.is_cancelled:
+        return PaceDecision(withhold=pending)
+    under_way = sum(1 for row in rows if row.state in {State.SENT, State.RUNNING})
+    room = max(0, options.fanout.limit(len(rows)) - under_way)
+    return PaceDecision(start=pending[:room])
+
+
+def count_outcomes(outcomes: Iterable[Outcome | None]) -> Counter[str]:
+    """How many ended how; open ones count in `total` only."""
+    counts: Counter[str] = Counter()
+    for outcome in outcomes:
+        counts["total"] += 1
+        if outcome is not None:
+            counts[outcome.value] += 1
+    return counts

@@ -1,0 +1,85 @@
+"""Tables: commands, executions and the output that is kept of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from edge_server.commands.domain import Outcome, State
+from edge_server.db.base import ID_LENGTH, Base, UtcDateTime, enum_type
+
+
+class CommandRow(Base):
+    """What was asked, once."""
+
+    __tablename__ = "commands"
+    __table_args__ = (
+        UniqueConstraint("principal_id", "request_id"),
+        Index("ix_commands_created_at_id", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
+    principal_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    principal_name: Mapped[str] = mapped_column(String(64))
+    request_id: Mapped[str] = mapped_column(String(128))
+    spec: Mapped[bytes] = mapped_column(LargeBinary)
+    """A serialised CommandSpec: stored as it was asked, so nothing is lost when the contract grows."""
+    admin_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    """The admin run that paces it; another one takes over when that is dead."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    cancelled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ExecutionRow(Base):
+    """One command on one node. Node and cluster are copied: they may be renamed, moved or deleted later."""
+
+    __tablename__ = "executions"
+    __table_args__ = (
+        Index("ix_executions_command_id_position", "command_id", "position"),
+        Index(
+            "ix_executions_open_node_id",
+            "node_id",
+            sqlite_where=text("state <> 'ended'"),
+            postgresql_where=text("state <> 'ended'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
+    command_id: Mapped[str] = mapped_column(ForeignKey("commands.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    """Place in the frozen set."""
+    node_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    node_name: Mapped[str] = mapped_column(String(80))
+    cluster_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    cluster_name: Mapped[str] = mapped_column(String(24))
+    state: Mapped[State] = mapped_column(enum_type(State))
+    outcome: Mapped[Outcome | None] = mapped_column(enum_type(Outcome))
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    started: Mapped[bool | None]
+    """Whether a process was started; None when that is not known."""
+    exit_code: Mapped[int | None]
+    signal: Mapped[str] = mapped_column(String(32), default="")
+    duration_ms: Mapped[int | None] = mapped_column(BigInteger)
+    stdout_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    stderr_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    truncated: Mapped[bool] = mapped_column(default=False)
+    output_held_open: Mapped[bool] = mapped_column(default=False)
+    error_code: Mapped[str] = mapped_column(String(64), default="")
+    error_message: Mapped[str] = mapped_column(Text, default="")
+
+
+class OutputRow(Base):
+    """What is kept of one output stream of one execution: its head and, when that is not all, its tail."""
+
+    __tablename__ = "execution_outputs"
+
+    execution_id: Mapped[str] = mapped_column(ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True)
+    stream: Mapped[str] = mapped_column(String(8), primary_key=True)
+    head: Mapped[bytes] = mapped_column(LargeBinary)
+    tail: Mapped[bytes] = mapped_column(LargeBinary)
+    tail_offset: Mapped[int] = mapped_column(BigInteger)

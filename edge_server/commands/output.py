@@ -1,0 +1,90 @@
+"""What an admin keeps of one output stream: its head and its tail, in bounded memory. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+HEAD_LIMIT = 64 * 1024
+TAIL_LIMIT = 64 * 1024
+
+
+class KeptOutput:
+    """The first and the last bytes of one stream, by offset. Gaps may be anywhere."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._tail_offset = 0
+        self.end = 0
+        """Offset of the next byte expected."""
+
+    @classmethod
+    def restored(cls, head: bytes, tail: bytes, tail_offset: int) -> KeptOutput:
+        """From what was stored."""
+        kept = cls()
+        kept._head, kept._tail, kept._tail_offset = bytearray(head), bytearray(tail), tail_offset
+        kept.end = tail_offset + len(tail) if tail else len(head)
+        return kept
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes."""
+        return bytes(self._head)
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes, when the head is not all."""
+        return bytes(self._tail)
+
+    @property
+    def tail_offset(self) -> int:
+        """Offset of the first byte of the tail."""
+        return self._tail_offset
+
+    def add(self, offset: int, data: bytes) -> bytes:
+        """Take a chunk; returns the part that is new. What was there before is ignored."""
+        if offset + len(data) <= self.end:
+            return b""
+        if offset < self.end:
+            data, offset = data[self.end - offset :], self.end
+        if offset > self.end:
+            self.skip_to(offset)
+        rest = data
+        if not self._tail and len(self._head) == offset and offset < HEAD_LIMIT:
+            room = HEAD_LIMIT - len(self._head)
+            self._head += data[:room]
+            rest = data[room:]
+        if rest:
+            self._add_to_tail(offset + len(data) - len(rest), rest)
+        self.end = offset + len(data)
+        return data
+
+    def skip_to(self, offset: int) -> None:
+        """Note a gap: the next byte has this offset."""
+        if offset <= self.end:
+            return
+        self._tail.clear()
+        self._tail_offset = offset
+        self.end = offset
+
+    def pieces(self, from_offset: int) -> Iterator[tuple[int, bytes]]:
+        """What is kept from an offset on, in order: (offset, bytes)."""
+        for start, data in ((0, self._head), (self._tail_offset, self._tail)):
+            skipped = max(0, from_offset - start)
+            if len(data) > skipped:
+                yield start + skipped, bytes(data[skipped:])
+
+    def _add_to_tail(self, offset: int, data: bytes) -> None:
+        if not self._tail:
+            self._tail_offset = offset
+        self._tail += data
+        surplus = len(self._tail) - TAIL_LIMIT
+        # Cutting at each byte too many would copy the tail for every chunk.
+        if surplus > TAIL_LIMIT or (surplus > 0 and len(data) >= TAIL_LIMIT):
+            del self._tail[:surplus]
+            self._tail_offset += surplus
+
+    def trimmed(self) -> tuple[bytes, bytes, int]:
+        """Head, tail and tail offset as they are stored."""
+        surplus = max(0, len(self._tail) - TAIL_LIMIT)
+        return bytes(self._head), bytes(self._tail[surplus:]), self._tail_offset + surplus

@@ -1,0 +1,255 @@
+"""Bringing memory, database and nodes into step: when a session opens, when an admin starts or dies, and from time to
+time. It is what sessions report to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from edge_server.admins.service import live_admins
+from edge_server.commands import archive, domain, repository
+from edge_server.commands.dispatcher import Dispatcher
+from edge_server.commands.domain import Action, CommandId, Event, ExecutionId, Outcome, State
+from edge_server.commands.run import CommandRun, LiveExecution
+from edge_server.db.database import Database
+from edge_server.sessions.session import NodeSession
+from edge_wire.errors import CommandNotFound, DatabaseUnavailable
+from edge_wire.v1 import session_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _NodeView:
+    """What the database says of one node's executions, read in one transaction."""
+
+    states: Mapping[str, State]
+    runs: Sequence[CommandRun]
+
+
+class Reconciler:
+    """Keeps commands in step with what is stored and what nodes say."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        dispatcher: Dispatcher,
+        admin_id: str,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+    ) -> None:
+        self._db = db
+        self._dispatcher = dispatcher
+        self._admin_id = admin_id
+        self._now = now
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- what sessions report ------------------------------------------------------------------------------------
+
+    def session_opened(self, session: NodeSession, inventory: Sequence[pb.ExecutionInventory]) -> None:
+        """A node is there: settle every execution that either side knows."""
+        self._dispatcher.lose_contact(session.node.id)
+        self._spawn(self._settle_node(session, {entry.execution_id: entry for entry in inventory}))
+
+    def session_closed(self, session: NodeSession) -> None:
+        """A node is gone; what it has goes on."""
+        self._dispatcher.lose_contact(session.node.id)
+
+    def reported(self, session: NodeSession, reports: Sequence[pb.ExecutionReport]) -> None:
+        """A node reports."""
+        for report in reports:
+            self._dispatcher.report(session, report)
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    async def open_run(self, command_id: CommandId) -> CommandRun:
+        """A command to watch: the one under way here, or what is stored. Raises CommandNotFound."""
+        live = self._dispatcher.find_run(command_id)
+        if live is not None:
+            return live
+
+        def work(tx: Session) -> CommandRun | None:
+            return self._load(tx, command_id)
+
+        loaded = await self._db.read(work)
+        if loaded is None:
+            raise CommandNotFound
+        return self._dispatcher.adopt(loaded)
+
+    async def adopt_orphans(self) -> None:
+        """Take over every open command whose admin is dead."""
+
+        def work(tx: Session) -> list[CommandRun]:
+            live = live_admins(tx, self._now())
+            orphans = [
+                command_id
+                for command_id, admin_id in repository.list_open_command_ids(tx)
+                if admin_id not in live
+                and repository.take_over(tx, command_id, old_admin_id=admin_id, new_admin_id=self._admin_id)
+            ]
+            return [run for run in (self._load(tx, CommandId(orphan)) for orphan in orphans) if run is not None]
+
+        for run in await self._db.write(work):
+            known = self._dispatcher.adopt(run)
+            if known is not run and not known.options.is_pacer:
+                known.become_pacer()
+                self._dispatcher.pump(known)
+
+    async def refresh(self) -> None:
+        """Take over what others stored of the commands that are under way here: other admins, or a deleted node."""
+        runs = [run for run in self._dispatcher.runs() if any(map(_may_have_changed, run.executions.values()))]
+        for run in runs:
+            await self._refresh_run(run)
+
+    def refresh_soon(self) -> None:
+        """As `refresh`, without waiting for it."""
+        self._spawn(self.refresh())
+
+    async def stop(self) -> None:
+        """End what is still being settled."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    async def _refresh_run(self, run: CommandRun) -> None:
+        def work(tx: Session) -> tuple[bool, list[LiveExecution]]:
+            command = repository.find(tx, run.id)
+            stored = archive.to_live(repository.list_executions(tx, run.id))
+            ended = [execution for execution in stored if execution.state is State.ENDED]
+            archive.restore_outputs(ended, repository.list_outputs(tx, [execution.id for execution in ended]))
+            return command is not None and command.cancelled_at is not None, ended
+
+        is_cancelled, ended = await self._db.read(work)
+        if is_cancelled and not run.is_cancelled:
+            self._dispatcher.cancel(run)
+        for stored in ended:
+            execution = run.executions[stored.id]
+            if execution.end is None and stored.end is not None and stored.outcome is not None:
+                for stream, kept in stored.outputs.items():
+                    if kept.end > execution.outputs[stream].end:
+                        execution.outputs[stream] = kept
+                self._dispatcher.note_stored_end(execution, stored.end, stored.outcome)
+
+    async def _settle_node(self, session: NodeSession, inventory: Mapping[str, pb.ExecutionInventory]) -> None:
+        view = await self._read_node(session, inventory)
+        if view is None:
+            return
+        for run in view.runs:
+            self._dispatcher.adopt(run)
+        for execution_id in {*view.states, *inventory}:
+            self._settle(session, ExecutionId(execution_id), view.states.get(execution_id), inventory)
+        for run in self._dispatcher.runs():
+            self._dispatcher.pump(run)
+
+    async def _read_node(self, session: NodeSession, inventory: Mapping[str, Any]) -> _NodeView | None:
+        """Read until the database answers or the session is over."""
+
+        def work(tx: Session) -> _NodeView:
+            rows = repository.list_for_node(tx, session.node.id, list(inventory))
+            open_commands = {CommandId(row.command_id) for row in rows if row.state is not State.ENDED}
+            missing = [command_id for command_id in open_commands if not self._dispatcher.find_run(command_id)]
+            runs = [run for run in (self._load(tx, command_id) for command_id in missing) if run is not None]
+            return _NodeView(states={row.id: row.state for row in rows}, runs=runs)
+
+        while session.is_open:
+            try:
+                return await self._db.read(work)
+            except DatabaseUnavailable as error:
+                log.warning("a node's executions wait for the database: %s", error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+        return None
+
+    def _settle(
+        self,
+        session: NodeSession,
+        execution_id: ExecutionId,
+        stored: State | None,
+        inventory: Mapping[str, pb.ExecutionInventory],
+    ) -> None:
+        live = self._dispatcher.find_execution(execution_id)
+        if live is not None and live.attached_epoch == session.epoch:
+            return  # handed out in this very session, after the node wrote its inventory
+        entry = inventory.get(execution_id)
+        action = domain.reconcile(
+            live.state if live is not None and not live.is_end_committed else stored,
+            is_known=entry is not None,
+            is_ended_there=entry is not None and entry.ended,
+            is_cancelled=live is not None and self._is_cancelled(live),
+            is_recent=live is not None and self._is_recent(live),
+        )
+        self._act(session, execution_id, live, action)
+
+    def _act(self, session: NodeSession, execution_id: ExecutionId, live: LiveExecution | None, action: Action) -> None:
+        if action is Action.ACKNOWLEDGE:
+            order = pb.ExecutionOrder(execution_id=execution_id)
+            order.acknowledge_end.SetInParent()
+            session.order(order)
+        elif action is Action.STOP:
+            order = pb.ExecutionOrder(execution_id=execution_id)
+            order.stop.kill_after.FromTimedelta(domain.DEFAULT_KILL_AFTER)
+            session.order(order)
+            # Resumed without credit, so that only its end comes back and can be acknowledged.
+            resume = pb.ResumeExecution(stdout_offset=2**62, stderr_offset=2**62)
+            session.order(pb.ExecutionOrder(execution_id=execution_id, resume=resume))
+        elif live is None:
+            return
+        elif action is Action.RESUME:
+            self._dispatcher.send_resume(live, session)
+        elif action is Action.RESEND:
+            self._dispatcher.send_start(live)
+        elif action is Action.LOSE:
+            message = "the node does not know this execution any more"
+            self._dispatcher.conclude(
+                live, Event.LOSE, Outcome.LOST, started=True, error_code="unknown_to_node", error_message=message
+            )
+        elif action is Action.FIND_OFFLINE:
+            self._dispatcher.conclude(
+                live, Event.FIND_OFFLINE, Outcome.OFFLINE, started=False, error_code="node_offline"
+            )
+        elif action is Action.WITHHOLD:
+            self._dispatcher.conclude(live, Event.WITHHOLD, Outcome.NOT_STARTED, started=False)
+
+    def _is_cancelled(self, live: LiveExecution) -> bool:
+        run = self._dispatcher.find_run(live.command_id)
+        return run is not None and run.is_cancelled
+
+    def _is_recent(self, live: LiveExecution) -> bool:
+        run = self._dispatcher.find_run(live.command_id)
+        if run is None or live.sent_at is None:
+            return False
+        return self._now() - live.sent_at < max(run.options.contact_timeout, timedelta(seconds=1))
+
+    def _load(self, tx: Session, command_id: CommandId) -> CommandRun | None:
+        command = repository.find(tx, command_id)
+        if command is None:
+            return None
+        is_pacer = command.admin_id == self._admin_id
+        return archive.load_run(tx, command, is_pacer=is_pacer, now=self._now, clock=self._clock)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("settling failed", exc_info=task.exception())
+
+
+def _may_have_changed(execution: LiveExecution) -> bool:
+    """Whether somebody else may have stored its end."""
+    return execution.end is None and execution.attached_epoch is None

@@ -1,0 +1,225 @@
+"""SQL of commands and executions. Each transition is one guarded UPDATE."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from edge_server.commands.domain import Event, Outcome, State, sources
+from edge_server.commands.models import CommandRow, ExecutionRow, OutputRow
+from edge_server.commands.transition import Transition
+
+_CHUNK = 500
+_OPEN = ExecutionRow.state != State.ENDED
+
+
+def find(tx: Session, command_id: str) -> CommandRow | None:
+    """One command by id."""
+    return tx.get(CommandRow, command_id)
+
+
+def find_by_prefix(tx: Session, prefix: str) -> Sequence[CommandRow]:
+    """At most two commands whose id begins so."""
+    fits = CommandRow.id.startswith(prefix, autoescape=True)
+    return tx.scalars(select(CommandRow).where(fits).limit(2)).all()
+
+
+def find_by_request(tx: Session, principal_id: str, request_id: str) -> CommandRow | None:
+    """The command that this request made before."""
+    return tx.scalar(
+        select(CommandRow).where(CommandRow.principal_id == principal_id, CommandRow.request_id == request_id)
+    )
+
+
+def insert_command(tx: Session, command: CommandRow, executions: Sequence[dict[str, Any]]) -> None:
+    """Insert a command with its frozen set. Raises IntegrityError when its request was here already."""
+    tx.add(command)
+    tx.flush()
+    tx.execute(insert(ExecutionRow), executions)
+
+
+def list_executions(tx: Session, command_id: str, scope: Collection[str] | None = None) -> Sequence[ExecutionRow]:
+    """The executions of a command in their frozen order."""
+    query = select(ExecutionRow).where(ExecutionRow.command_id == command_id).order_by(ExecutionRow.position)
+    if scope is not None:
+        query = query.where(ExecutionRow.cluster_id.in_(scope))
+    return tx.scalars(query).all()
+
+
+def list_outputs(tx: Session, execution_ids: Sequence[str]) -> Sequence[OutputRow]:
+    """The kept output of these executions."""
+    found: list[OutputRow] = []
+    for chunk in _chunks(execution_ids):
+        found += tx.scalars(select(OutputRow).where(OutputRow.execution_id.in_(chunk)))
+    return found
+
+
+def list_page(
+    tx: Session, *, scope: Collection[str] | None, before: tuple[datetime, str] | None, limit: int
+) -> Sequence[CommandRow]:
+    """A page of commands, newest first; in a scope only those that reach into it."""
+    query = select(CommandRow).order_by(CommandRow.created_at.desc(), CommandRow.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(tuple_(CommandRow.created_at, CommandRow.id) < before)
+    if scope is not None:
+        reaches = and_(ExecutionRow.command_id == CommandRow.id, ExecutionRow.cluster_id.in_(scope))
+        query = query.where(exists().where(reaches))
+    return tx.scalars(query).all()
+
+
+def count_outcomes(
+    tx: Session, command_ids: Sequence[str], scope: Collection[str] | None
+) -> dict[str, dict[Outcome | None, int]]:
+    """Command id → outcome → number of executions."""
+    query = (
+        select(ExecutionRow.command_id, ExecutionRow.outcome, func.count())
+        .where(ExecutionRow.command_id.in_(command_ids))
+        .group_by(ExecutionRow.command_id, ExecutionRow.outcome)
+    )
+    if scope is not None:
+        query = query.where(ExecutionRow.cluster_id.in_(scope))
+    counts: dict[str, dict[Outcome | None, int]] = defaultdict(dict)
+    for command_id, outcome, count in tx.execute(query):
+        counts[command_id][outcome] = count
+    return counts
+
+
+def list_open_command_ids(tx: Session) -> Sequence[tuple[str, str]]:
+    """(command id, admin id) of every command that is not over."""
+    rows = tx.execute(select(CommandRow.id, CommandRow.admin_id).where(CommandRow.finished_at.is_(None)))
+    return [(command_id, admin_id) for command_id, admin_id in rows]
+
+
+def list_for_node(tx: Session, node_id: str, known_ids: Sequence[str]) -> Sequence[ExecutionRow]:
+    """Executions of a node that are open here or known there."""
+    found = {row.id: row for row in tx.scalars(select(ExecutionRow).where(ExecutionRow.node_id == node_id, _OPEN))}
+    for chunk in _chunks([known for known in known_ids if known not in found]):
+        query = select(ExecutionRow).where(ExecutionRow.node_id == node_id, ExecutionRow.id.in_(chunk))
+        found |= {row.id: row for row in tx.scalars(query)}
+    return list(found.values())
+
+
+def take_over(tx: Session, command_id: str, *, old_admin_id: str, new_admin_id: str) -> bool:
+    """Become the admin that paces a command; False when somebody else did."""
+    changed: Any = tx.execute(
+        update(CommandRow)
+        .where(CommandRow.id == command_id, CommandRow.admin_id == old_admin_id)
+        .values(admin_id=new_admin_id)
+    )
+    return bool(changed.rowcount == 1)
+
+
+def mark_cancelled(tx: Session, command: CommandRow, now: datetime) -> None:
+    """Record the wish; the first time counts."""
+    command.cancelled_at = command.cancelled_at or now
+
+
+def withhold_pending(tx: Session, command_id: str, now: datetime) -> int:
+    """End every execution that was not handed out; returns how many."""
+    changed: Any = tx.execute(
+        update(ExecutionRow)
+        .where(ExecutionRow.command_id == command_id, ExecutionRow.state == State.PENDING)
+        .values(state=State.ENDED, outcome=Outcome.NOT_STARTED, started=False, ended_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    return int(changed.rowcount)
+
+
+def drop_for_node(tx: Session, node_id: str, now: datetime) -> list[str]:
+    """End every open execution of a node that is deleted; returns the ids of their commands."""
+    mine = and_(ExecutionRow.node_id == node_id, _OPEN)
+    command_ids = tx.scalars(select(ExecutionRow.command_id).where(mine).distinct()).all()
+    for guard, outcome, started in (
+        (ExecutionRow.state == State.PENDING, Outcome.DROPPED, False),
+        (ExecutionRow.state != State.PENDING, Outcome.LOST, None),
+    ):
+        tx.execute(
+            update(ExecutionRow)
+            .where(mine, guard)
+            .values(state=State.ENDED, outcome=outcome, started=started, ended_at=now)
+            .execution_options(synchronize_session=False)
+        )
+    finish(tx, command_ids, now)
+    return list(command_ids)
+
+
+def count_open(tx: Session, command_id: str) -> int:
+    """How many executions of a command are under way."""
+    query = select(func.count()).select_from(ExecutionRow)
+    return tx.scalar(query.where(ExecutionRow.command_id == command_id, _OPEN)) or 0
+
+
+def apply(tx: Session, transitions: Sequence[Transition], now: datetime) -> set[str]:
+    """Write a batch of transitions; returns the executions of SEND that are now sent."""
+    groups: dict[tuple[Event, tuple[str, ...]], list[Transition]] = defaultdict(list)
+    for transition in transitions:
+        groups[transition.event, tuple(sorted(transition.values))].append(transition)
+    # One execution's own events come in this order, so the order of groups keeps it.
+    for event, names in sorted(groups, key=lambda key: list(Event).index(key[0])):
+        _apply_group(tx, event, names, groups[event, names])
+    _insert_outputs(tx, transitions)
+    ended = {transition.command_id for transition in transitions if transition.target is State.ENDED}
+    finish(tx, ended, now)
+    return _now_sent(tx, [item.execution_id for item in transitions if item.event is Event.SEND])
+
+
+def finish(tx: Session, command_ids: Iterable[str], now: datetime) -> None:
+    """Close every command of these that has nothing open."""
+    still_open = exists().where(ExecutionRow.command_id == CommandRow.id, _OPEN)
+    for chunk in _chunks(sorted(command_ids)):
+        tx.execute(
+            update(CommandRow)
+            .where(CommandRow.id.in_(chunk), CommandRow.finished_at.is_(None), ~still_open)
+            .values(finished_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _apply_group(tx: Session, event: Event, names: Sequence[str], group: Sequence[Transition]) -> None:
+    table: Any = ExecutionRow.__table__
+    guard: ColumnElement[bool] = table.c.state.in_([state.value for state in sources(event)])
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("guarded_id"), guard)
+        .values(state=group[0].target, **{name: bindparam(f"new_{name}") for name in names})
+    )
+    rows = [{"guarded_id": item.execution_id, **{f"new_{name}": item.values[name] for name in names}} for item in group]
+    tx.connection().execute(statement, rows)
+
+
+def _insert_outputs(tx: Session, transitions: Sequence[Transition]) -> None:
+    outputs = {(item.execution_id, output.stream): output for item in transitions for output in item.outputs}
+    if not outputs:
+        return
+    ids = sorted({execution_id for execution_id, _ in outputs})
+    there = {(row.execution_id, row.stream) for row in list_outputs(tx, ids)}
+    rows = [
+        {
+            "execution_id": execution_id,
+            "stream": output.stream,
+            "head": output.head,
+            "tail": output.tail,
+            "tail_offset": output.tail_offset,
+        }
+        for (execution_id, stream), output in outputs.items()
+        if (execution_id, stream) not in there
+    ]
+    if rows:
+        tx.execute(insert(OutputRow), rows)
+
+
+def _now_sent(tx: Session, ids: Sequence[str]) -> set[str]:
+    sent: set[str] = set()
+    for chunk in _chunks(ids):
+        at_least_sent = or_(ExecutionRow.state == State.SENT, ExecutionRow.state == State.RUNNING)
+        sent |= set(tx.scalars(select(ExecutionRow.id).where(ExecutionRow.id.in_(chunk), at_least_sent)))
+    return sent
+
+
+def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

@@ -1,0 +1,166 @@
+"""CommandService over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from datetime import datetime
+
+from edge_server.commands import convert
+from edge_server.commands.domain import CommandId, Outcome
+from edge_server.commands.run import CommandRun
+from edge_server.commands.service import CommandService, CommandView, Created, Wish
+from edge_server.nodes.convert import from_selector
+from edge_server.rpc.gatekeeper import Call
+from edge_wire.errors import FrameInvalid, PageTokenInvalid
+from edge_wire.timestamps import to_timestamp
+from edge_wire.v1 import command_pb2 as pb
+
+
+class CommandServicer:
+    """Servicer methods of a few lines."""
+
+    def __init__(self, *, commands: CommandService) -> None:
+        self._commands = commands
+
+    async def Create(self, call: Call, request: pb.CreateCommandRequest) -> pb.CreateCommandResponse:
+        return _to_created(await self._commands.create(call.caller, _to_wish(request)))
+
+    async def Watch(self, call: Call, request: pb.WatchCommandRequest) -> AsyncGenerator[pb.WatchCommandResponse, None]:
+        view = await self._commands.get(call.caller, request.command_id)
+        run = await self._commands.watchable(call.caller, view.row.id)
+        accepted = Created(command_id=view.row.id, targets=view.executions, is_repeated=True)
+        visible = {execution.id for execution in view.executions}
+        yield pb.WatchCommandResponse(accepted=_to_created(accepted))
+        async for response in _follow(run, request.cursors, visible):
+            yield response
+
+    async def Cancel(self, call: Call, request: pb.CancelCommandRequest) -> pb.CancelCommandResponse:
+        withheld, running = await self._commands.cancel(call.caller, request.command_id)
+        return pb.CancelCommandResponse(not_started_count=withheld, cancelling_count=running)
+
+    async def Get(self, call: Call, request: pb.GetCommandRequest) -> pb.GetCommandResponse:
+        view = await self._commands.get(call.caller, request.command_id)
+        executions = sorted(view.executions, key=lambda row: (row.node_name, row.id))
+        return pb.GetCommandResponse(
+            command=_to_command(view), executions=[convert.to_execution(row) for row in executions]
+        )
+
+    async def List(self, call: Call, request: pb.ListCommandsRequest) -> pb.ListCommandsResponse:
+        page, before = await self._commands.list_page(
+            call.caller, before=_read_token(request.page_token), page_size=request.page_size
+        )
+        return pb.ListCommandsResponse(
+            commands=[_to_command(view) for view in page], next_page_token=_write_token(before)
+        )
+
+    async def Exec(self, call: Call, requests: AsyncIterator[pb.ExecRequest]) -> AsyncGenerator[pb.ExecResponse, None]:
+        created = await self._commands.create(call.caller, _to_wish(await _first_create(requests)))
+        accepted = pb.WatchCommandResponse(accepted=_to_created(created))
+        yield pb.ExecResponse(watch=accepted)
+        if not created.command_id:
+            return
+        run = await self._commands.watchable(call.caller, CommandId(created.command_id))
+        listener = asyncio.create_task(self._listen(call, created.command_id, requests))
+        try:
+            async for response in _follow(run, [], set(run.executions)):
+                yield pb.ExecResponse(watch=response)
+        finally:
+            listener.cancel()
+
+    async def _listen(self, call: Call, command_id: str, requests: AsyncIterator[pb.ExecRequest]) -> None:
+        """Take cancels until the client says nothing more: its silence is no cancel."""
+        async for request in requests:
+            if request.WhichOneof("request") == "cancel":
+                await self._commands.cancel(call.caller, command_id)
+
+
+async def _follow(
+    run: CommandRun, cursors: Sequence[pb.ExecutionCursor], visible: Collection[str]
+) -> AsyncGenerator[pb.WatchCommandResponse, None]:
+    """What happens to a command, as far as the caller may see it."""
+    watcher = run.watch(cursors)
+    is_all_visible = len(visible) == len(run.executions)
+    try:
+        while (response := await watcher.next_batch()) is not None:
+            if not is_all_visible:
+                _confine(response, run, visible)
+            yield response
+            if response.HasField("finished"):
+                return
+    finally:
+        run.unwatch(watcher)
+
+
+def _confine(response: pb.WatchCommandResponse, run: CommandRun, visible: Collection[str]) -> None:
+    """Leave out what lies outside of the caller's scope."""
+    seen = [event for event in response.events if event.execution_id in visible]
+    del response.events[:]
+    response.events.extend(seen)
+    if response.HasField("finished"):
+        response.finished.counts.CopyFrom(run.counts(visible))
+
+
+async def _first_create(requests: AsyncIterator[pb.ExecRequest]) -> pb.CreateCommandRequest:
+    async for request in requests:
+        if request.WhichOneof("request") == "create":
+            return request.create
+        break
+    raise FrameInvalid("the first request of Exec carries create")
+
+
+def _to_wish(request: pb.CreateCommandRequest) -> Wish:
+    return Wish(
+        selection=from_selector(request.selector),
+        spec=request.spec,
+        request_id=request.request_id,
+        is_dry_run=request.dry_run,
+    )
+
+
+def _to_created(created: Created) -> pb.CreateCommandResponse:
+    return pb.CreateCommandResponse(
+        command_id=created.command_id,
+        targets=[convert.to_target(row) for row in created.targets],
+        repeated_request=created.is_repeated,
+    )
+
+
+def _to_command(view: CommandView) -> pb.Command:
+    return pb.Command(
+        id=view.row.id,
+        spec=pb.CommandSpec.FromString(view.row.spec),
+        created_at=to_timestamp(view.row.created_at),
+        finished_at=to_timestamp(view.row.finished_at),
+        cancelled_at=to_timestamp(view.row.cancelled_at),
+        principal_id=view.row.principal_id,
+        principal_name=view.row.principal_name,
+        counts=_to_counts(view.counts),
+    )
+
+
+def _to_counts(counts: dict[Outcome | None, int]) -> pb.OutcomeCounts:
+    named = {outcome.value: count for outcome, count in counts.items() if outcome is not None}
+    return pb.OutcomeCounts(total=sum(counts.values()), **named)
+
+
+def _write_token(before: tuple[datetime, str] | None) -> str:
+    if before is None:
+        return ""
+    return base64.urlsafe_b64encode(json.dumps([before[0].isoformat(), before[1]]).encode()).decode()
+
+
+def _read_token(token: str) -> tuple[datetime, str] | None:
+    if not token:
+        return None
+    try:
+        moment, command_id = json.loads(base64.urlsafe_b64decode(token))
+        before = datetime.fromisoformat(moment)
+    except (binascii.Error, ValueError, TypeError):
+        raise PageTokenInvalid from None
+    if before.tzinfo is None:
+        raise PageTokenInvalid
+    return before, str(command_id)

@@ -1,0 +1,266 @@
+"""Use cases of commands: create, cancel, show and list. Watching is in the dispatcher's runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from edge_server.admins.service import live_admins
+from edge_server.audit.service import Change, record
+from edge_server.clusters.service import names_by_id
+from edge_server.commands import archive, convert, repository
+from edge_server.commands.dispatcher import Dispatcher
+from edge_server.commands.domain import CommandId, Outcome, State
+from edge_server.commands.models import CommandRow, ExecutionRow
+from edge_server.commands.reconciler import Reconciler
+from edge_server.commands.run import CommandRun, RunOptions
+from edge_server.db.database import Database
+from edge_server.nodes.domain import NodeId
+from edge_server.nodes.models import NodeRow
+from edge_server.nodes.selection import Selection, resolve
+from edge_server.principals.domain import Caller
+from edge_wire.errors import CommandNotFound, InvalidValue, NodeOnOtherAdmin, ShuttingDown
+from edge_wire.names import printable
+from edge_wire.v1 import command_pb2 as pb
+
+ID_PREFIX_LENGTH = 4
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What an operator asks for."""
+
+    selection: Selection
+    spec: pb.CommandSpec
+    request_id: str
+    is_dry_run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Created:
+    """A durable command, or what a dry run found."""
+
+    command_id: str
+    targets: Sequence[ExecutionRow]
+    is_repeated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandView:
+    """One command as it is shown."""
+
+    row: CommandRow
+    counts: dict[Outcome | None, int]
+    executions: Sequence[ExecutionRow] = ()
+
+
+class CommandService:
+    """Commands as operators ask for them."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        dispatcher: Dispatcher,
+        reconciler: Reconciler,
+        admin_id: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._db = db
+        self._dispatcher = dispatcher
+        self._reconciler = reconciler
+        self._admin_id = admin_id
+        self._now = now
+        self._is_draining = False
+
+    def drain(self) -> None:
+        """Accept no more commands."""
+        self._is_draining = True
+
+    async def create(self, caller: Caller, wish: Wish) -> Created:
+        """Accept a command; durable when it returns. Raises what selecting and checking raise."""
+        convert.check_spec(wish.spec)
+        if len(wish.request_id) > convert.REQUEST_ID_LIMIT:
+            raise InvalidValue(f"a request id has at most {convert.REQUEST_ID_LIMIT} characters")
+        if self._is_draining:
+            raise ShuttingDown(hint="repeat it: it will reach the restarted admin")
+        try:
+            created, command = await self._db.write(lambda tx: self._insert(tx, caller, wish))
+        except IntegrityError:
+            # The same request arrived twice at once: the other one made the command.
+            created, command = await self._db.write(lambda tx: self._insert(tx, caller, wish))
+        if command is not None:
+            self._dispatcher.adopt(self._to_run(command, created.targets, wish.spec))
+        return created
+
+    async def watchable(self, caller: Caller, reference: str) -> CommandRun:
+        """A command that the caller may watch. Raises CommandNotFound."""
+        view = await self.get(caller, reference)
+        return await self._reconciler.open_run(CommandId(view.row.id))
+
+    async def cancel(self, caller: Caller, reference: str) -> tuple[int, int]:
+        """End what runs, start nothing more; returns how many never start and how many are told to end."""
+
+        def work(tx: Session) -> tuple[CommandId, int, int]:
+            row = _find_one(tx, caller, reference)
+            _require_whole(tx, caller, row)
+            repository.mark_cancelled(tx, row, self._now())
+            withheld = repository.withhold_pending(tx, row.id, self._now())
+            running = repository.count_open(tx, row.id)
+            repository.finish(tx, [row.id], self._now())
+            details = {"not_started": str(withheld), "cancelling": str(running)}
+            record(tx, caller, Change(action="command.cancel", subject_id=row.id, details=details), self._now())
+            return CommandId(row.id), withheld, running
+
+        command_id, withheld, running = await self._db.write(work)
+        run = self._dispatcher.find_run(command_id)
+        if run is not None:
+            self._dispatcher.cancel(run)
+        return withheld, running
+
+    async def get(self, caller: Caller, reference: str) -> CommandView:
+        """One command with its executions. Raises CommandNotFound."""
+
+        def work(tx: Session) -> CommandView:
+            row = _find_one(tx, caller, reference)
+            scope = caller.principal.cluster_ids
+            executions = repository.list_executions(tx, row.id, scope)
+            counts = repository.count_outcomes(tx, [row.id], scope)[row.id]
+            return CommandView(row=row, counts=counts, executions=executions)
+
+        return await self._db.read(work)
+
+    async def list_page(
+        self, caller: Caller, *, before: tuple[datetime, str] | None, page_size: int
+    ) -> tuple[list[CommandView], tuple[datetime, str] | None]:
+        """A page of commands, newest first, and where to continue."""
+        limit = min(page_size or DEFAULT_PAGE, LARGEST_PAGE)
+        scope = caller.principal.cluster_ids
+
+        def work(tx: Session) -> tuple[list[CommandView], bool]:
+            rows = repository.list_page(tx, scope=scope, before=before, limit=limit + 1)
+            counts = repository.count_outcomes(tx, [row.id for row in rows], scope)
+            return [CommandView(row=row, counts=counts[row.id]) for row in rows[:limit]], len(rows) > limit
+
+        page, has_more = await self._db.read(work)
+        return page, (page[-1].row.created_at, page[-1].row.id) if has_more else None
+
+    def _insert(self, tx: Session, caller: Caller, wish: Wish) -> tuple[Created, CommandRow | None]:
+        """Resolve, freeze and store in one transaction; the row is None when nothing new was stored."""
+        known = self._find_repeated(tx, caller, wish)
+        if known is not None:
+            return known, None
+        nodes = resolve(tx, caller.principal, wish.selection)
+        self._require_here(tx, nodes)
+        if wish.spec.exact_output and len(nodes) != 1:
+            raise InvalidValue("exact output needs exactly one node")
+        executions = _freeze(tx, nodes, "" if wish.is_dry_run else str(uuid4()))
+        if wish.is_dry_run:
+            return Created(command_id="", targets=executions, is_repeated=False), None
+        command = CommandRow(
+            id=executions[0].command_id,
+            principal_id=caller.principal.id,
+            principal_name=caller.principal.name,
+            request_id=wish.request_id or str(uuid4()),
+            spec=wish.spec.SerializeToString(),
+            admin_id=self._admin_id,
+            created_at=self._now(),
+        )
+        repository.insert_command(tx, command, [_columns(execution) for execution in executions])
+        change = Change(action="command.create", subject_id=command.id, details={"targets": str(len(nodes))})
+        record(tx, caller, change, self._now())
+        return Created(command_id=command.id, targets=executions, is_repeated=False), command
+
+    def _find_repeated(self, tx: Session, caller: Caller, wish: Wish) -> Created | None:
+        if not wish.request_id:
+            return None
+        row = repository.find_by_request(tx, caller.principal.id, wish.request_id)
+        if row is None:
+            return None
+        targets = repository.list_executions(tx, row.id)
+        return Created(command_id=row.id, targets=targets, is_repeated=True)
+
+    def _require_here(self, tx: Session, nodes: Sequence[NodeRow]) -> None:
+        """Raise NodeOnOtherAdmin when a session is held elsewhere: that node is not offline, it is not ours."""
+        live = live_admins(tx, self._now())
+        elsewhere = [
+            node for node in nodes if node.session_admin_id in live and node.session_admin_id != self._admin_id
+        ]
+        if elsewhere:
+            holder = str(elsewhere[0].session_admin_id)
+            urls = ", ".join(live[holder])
+            names = ", ".join(node.name for node in elsewhere[:3])
+            more = f" and {len(elsewhere) - 3} more" if len(elsewhere) > 3 else ""
+            raise NodeOnOtherAdmin(
+                f"the session of {names}{more} is held by admin {holder[:8]} at {urls}",
+                hint=f"log in to that admin: {urls}",
+            )
+
+    def _to_run(self, command: CommandRow, targets: Sequence[ExecutionRow], spec: pb.CommandSpec) -> CommandRun:
+        return CommandRun(
+            command_id=CommandId(command.id),
+            options=RunOptions(spec=spec, is_pacer=True),
+            executions=archive.to_live(targets),
+            is_cancelled=False,
+            now=self._now,
+            clock=asyncio.get_running_loop().time,
+        )
+
+
+def drop_executions(tx: Session, node_id: NodeId, now: datetime) -> None:
+    """End every open execution of a node that is being deleted, in the same transaction."""
+    repository.drop_for_node(tx, node_id, now)
+
+
+def _require_whole(tx: Session, caller: Caller, command: CommandRow) -> None:
+    """Raise ScopeDenied unless every target lies in the caller's scope."""
+    if caller.principal.cluster_ids is not None:
+        for execution in repository.list_executions(tx, command.id):
+            caller.principal.require_cluster(execution.cluster_id, execution.cluster_name)
+
+
+def _freeze(tx: Session, nodes: Sequence[NodeRow], command_id: str) -> list[ExecutionRow]:
+    clusters = names_by_id(tx, {node.cluster_id for node in nodes})
+    return [
+        ExecutionRow(
+            id=str(uuid4()) if command_id else "",
+            command_id=command_id,
+            position=position,
+            node_id=node.id,
+            node_name=node.name,
+            cluster_id=node.cluster_id,
+            cluster_name=clusters[node.cluster_id],
+            state=State.PENDING,
+            signal="",
+            stdout_bytes=0,
+            stderr_bytes=0,
+            truncated=False,
+            output_held_open=False,
+            error_code="",
+            error_message="",
+        )
+        for position, node in enumerate(nodes)
+    ]
+
+
+def _columns(execution: ExecutionRow) -> dict[str, Any]:
+    return {column.key: getattr(execution, column.key) for column in ExecutionRow.__table__.columns}
+
+
+def _find_one(tx: Session, caller: Caller, reference: str) -> CommandRow:
+    found = repository.find_by_prefix(tx, reference) if len(reference) >= ID_PREFIX_LENGTH else []
+    if len(found) > 1:
+        raise InvalidValue(f"{reference} fits several commands: give more of the id")
+    scope = caller.principal.cluster_ids
+    if not found or (scope is not None and not repository.list_executions(tx, found[0].id, scope)):
+        raise CommandNotFound(f"there is no command {printable(reference)!r}", hint="edgectl command list")
+    return found[0]

@@ -1,0 +1,54 @@
+"""One step of one execution on its way to the database. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_server.commands.domain import TRANSITIONS, CommandId, Event, ExecutionId, State
+from edge_wire.names import printable
+from edge_wire.v1 import command_pb2 as pb
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredOutput:
+    """What is kept of one stream when an execution is over."""
+
+    stream: str
+    head: bytes
+    tail: bytes
+    tail_offset: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """One event with what it writes; the guard of its UPDATE is the table of transitions."""
+
+    execution_id: ExecutionId
+    command_id: CommandId
+    event: Event
+    values: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Sequence[StoredOutput] = ()
+
+    @property
+    def target(self) -> State:
+        """The state that it leads to; the same from whichever state it may leave."""
+        return next(to for (_, event), to in TRANSITIONS.items() if event is self.event)
+
+
+def end_values(end: pb.ExecutionEnd, outcome: str, started: bool | None) -> dict[str, Any]:
+    """The columns that an end fills."""
+    return {
+        "outcome": outcome,
+        "started": started,
+        "exit_code": end.exit_code if end.HasField("exit_code") else None,
+        "signal": printable(end.signal, 30),
+        "duration_ms": round(end.duration.ToTimedelta().total_seconds() * 1000) if end.HasField("duration") else None,
+        "stdout_bytes": min(end.stdout_bytes, 2**62),
+        "stderr_bytes": min(end.stderr_bytes, 2**62),
+        "truncated": end.truncated,
+        "output_held_open": end.output_held_open,
+        "error_code": printable(end.error_code, 60),
+        "error_message": printable(end.error_message, 500),
+    }

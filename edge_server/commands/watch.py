@@ -1,0 +1,178 @@
+"""One watcher of one command: what it has not taken yet, in bounded memory.
+
+Output that a watcher has not taken holds back credit, so a slow watcher slows the flow. One that takes nothing for
+`STALL_SECONDS` is passed over: it gets gaps instead of output, unless the command asked for exact output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_wire.v1 import command_pb2 as pb
+
+STALL_SECONDS = 5.0
+_BATCH_EVENTS = 1024
+_BATCH_BYTES = 512 * 1024
+
+Stream = tuple[str, int]
+"""Execution id and output stream."""
+
+
+class Delivery:
+    """One chunk on its way to all watchers; calls back when the last one took it."""
+
+    def __init__(self, size: int, delivered: Callable[[int], None]) -> None:
+        self.size = size
+        self._delivered = delivered
+        self._takers = 1
+
+    def share(self) -> None:
+        """One more watcher will take it."""
+        self._takers += 1
+
+    def take(self) -> None:
+        """One watcher took it or gave it up."""
+        self._takers -= 1
+        if self._takers == 0:
+            self._delivered(self.size)
+
+
+@dataclass
+class _Item:
+    event: pb.CommandEvent
+    delivery: Delivery | None = None
+
+
+@dataclass(eq=False)
+class Watcher:
+    """What one watcher still has to be told."""
+
+    is_exact: bool
+    clock: Callable[[], float]
+    _items: deque[_Item] = field(default_factory=deque)
+    _offsets: dict[Stream, int] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _finished: pb.CommandFinished | None = None
+    _failure: Exception | None = None
+    _is_closed: bool = False
+    _progress_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._progress_at = self.clock()
+
+    def start_at(self, execution_id: str, stream: int, offset: int) -> None:
+        """Bytes before this offset are known to the watcher."""
+        self._offsets[execution_id, stream] = offset
+
+    def push(self, event: pb.CommandEvent) -> None:
+        """Tell it something that is not output."""
+        if event.WhichOneof("event") == "end":
+            self._fill_to(event, pb.OUTPUT_STREAM_STDOUT, event.end.stdout_bytes)
+            self._fill_to(event, pb.OUTPUT_STREAM_STDERR, event.end.stderr_bytes)
+        self._put(_Item(event))
+
+    def push_output(self, event: pb.CommandEvent, delivery: Delivery | None) -> None:
+        """Give it a chunk; what it knows already is left out, what is missing before it becomes a gap."""
+        chunk = event.output
+        key = (event.execution_id, chunk.stream)
+        expected = self._offsets.get(key, 0)
+        if chunk.offset + len(chunk.data) <= expected or self._passes_over():
+            return
+        if chunk.offset > expected:
+            self._put(_Item(_gap(event, chunk.stream, expected, chunk.offset)))
+        elif chunk.offset < expected:
+            event = _cut(event, expected)
+        self._offsets[key] = chunk.offset + len(chunk.data)
+        if delivery is not None:
+            delivery.share()
+        self._put(_Item(event, delivery))
+
+    def finish(self, finished: pb.CommandFinished) -> None:
+        """Nothing follows."""
+        self._finished = finished
+        self._wake.set()
+
+    def fail(self, failure: Exception) -> None:
+        """Nothing follows, and not because the command is over."""
+        self._failure = failure
+        self._wake.set()
+
+    async def next_batch(self) -> pb.WatchCommandResponse | None:
+        """What to send next; None after the last word. Raises what `fail` was given."""
+        while True:
+            if self._items:
+                return pb.WatchCommandResponse(events=self._take())
+            if self._failure is not None:
+                raise self._failure
+            if self._is_closed:
+                return None
+            if self._finished is not None:
+                finished, self._is_closed = self._finished, True
+                return pb.WatchCommandResponse(finished=finished)
+            self._wake.clear()
+            await self._wake.wait()
+
+    def close(self) -> None:
+        """The watcher is gone; what it did not take holds back nothing."""
+        self._is_closed = True
+        self._release(list(self._items))
+        self._items.clear()
+
+    def shed_if_stalled(self) -> None:
+        """Give up the output of a watcher that takes nothing."""
+        if not self._passes_over():
+            return
+        output = [item for item in self._items if item.event.WhichOneof("event") == "output"]
+        for item in reversed(output):
+            chunk = item.event.output
+            self._offsets[item.event.execution_id, chunk.stream] = chunk.offset
+        self._items = deque(item for item in self._items if item.event.WhichOneof("event") != "output")
+        self._release(output)
+
+    def _passes_over(self) -> bool:
+        return not self.is_exact and bool(self._items) and self.clock() - self._progress_at > STALL_SECONDS
+
+    def _take(self) -> list[pb.CommandEvent]:
+        self._progress_at = self.clock()
+        events: list[pb.CommandEvent] = []
+        size = 0
+        taken: list[_Item] = []
+        while self._items and len(events) < _BATCH_EVENTS and size < _BATCH_BYTES:
+            item = self._items.popleft()
+            events.append(item.event)
+            taken.append(item)
+            size += len(item.event.output.data)
+        self._release(taken)
+        return events
+
+    def _release(self, items: list[_Item]) -> None:
+        for item in items:
+            if item.delivery is not None:
+                item.delivery.take()
+
+    def _fill_to(self, end: pb.CommandEvent, stream: pb.OutputStream.ValueType, total: int) -> None:
+        expected = self._offsets.get((end.execution_id, stream), 0)
+        if expected < total:
+            self._put(_Item(_gap(end, stream, expected, total)))
+            self._offsets[end.execution_id, stream] = total
+
+    def _put(self, item: _Item) -> None:
+        if not self._items:
+            self._progress_at = self.clock()
+        self._items.append(item)
+        self._wake.set()
+
+
+def _gap(like: pb.CommandEvent, stream: pb.OutputStream.ValueType, start: int, end: int) -> pb.CommandEvent:
+    gap = pb.OutputGap(stream=stream, from_offset=start, to_offset=end)
+    return pb.CommandEvent(execution_id=like.execution_id, time=like.time, gap=gap)
+
+
+def _cut(event: pb.CommandEvent, offset: int) -> pb.CommandEvent:
+    chunk = event.output
+    data = chunk.data[offset - chunk.offset :]
+    output = pb.OutputChunk(stream=chunk.stream, offset=offset, data=data)
+    return pb.CommandEvent(execution_id=event.execution_id, time=event.time, output=output)

@@ -1,0 +1,198 @@
+"""SQL of nodes, aliases and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from edge_server.nodes.models import AliasRow, LabelRow, NodeRow
+
+_CHUNK = 500
+"""Ids per IN list, below what either database takes in one statement."""
+
+
+def find(tx: Session, node_id: str) -> NodeRow | None:
+    """One node by id."""
+    return tx.get(NodeRow, node_id)
+
+
+def lock(tx: Session, node_id: str) -> NodeRow | None:
+    """One node, locked until the transaction ends."""
+    return tx.scalar(select(NodeRow).where(NodeRow.id == node_id).with_for_update())
+
+
+def find_by_token_hash(tx: Session, token_hash: bytes) -> NodeRow | None:
+    """The node of a token."""
+    return tx.scalar(select(NodeRow).where(NodeRow.token_hash == token_hash))
+
+
+def find_by_fingerprint(tx: Session, fingerprint: bytes) -> NodeRow | None:
+    """The node of a key pair."""
+    return tx.scalar(select(NodeRow).where(NodeRow.key_fingerprint == fingerprint))
+
+
+def find_by_aliases(
+    tx: Session, aliases: Collection[str], scope: Collection[str] | None
+) -> list[tuple[AliasRow, NodeRow]]:
+    """Every alias of these names in scope, with its node."""
+    found: list[tuple[AliasRow, NodeRow]] = []
+    for chunk in _chunks(sorted(aliases)):
+        query = select(AliasRow, NodeRow).join(NodeRow, NodeRow.id == AliasRow.node_id).where(AliasRow.name.in_(chunk))
+        found += [(alias, node) for alias, node in tx.execute(_in_scope(query, scope))]
+    return found
+
+
+def find_by_id_prefixes(tx: Session, prefixes: Collection[str], scope: Collection[str] | None) -> list[NodeRow]:
+    """Nodes whose id begins with any of these."""
+    found: list[NodeRow] = []
+    for chunk in _chunks(sorted(prefixes)):
+        fits = or_(*(NodeRow.id.startswith(prefix, autoescape=True) for prefix in chunk))
+        found += tx.scalars(_in_scope(select(NodeRow).where(fits), scope))
+    return found
+
+
+def list_in_clusters(tx: Session, cluster_ids: Collection[str] | None) -> Sequence[NodeRow]:
+    """All nodes of these clusters, or all there are, by name."""
+    return tx.scalars(_in_scope(select(NodeRow), cluster_ids).order_by(NodeRow.name, NodeRow.id)).all()
+
+
+def list_page(
+    tx: Session,
+    *,
+    ids: Collection[str] | None,
+    scope: Collection[str] | None,
+    after: tuple[str, str] | None,
+    limit: int,
+) -> Sequence[NodeRow]:
+    """A page of nodes by name, after one (name, id)."""
+    query = _in_scope(select(NodeRow), scope).order_by(NodeRow.name, NodeRow.id).limit(limit)
+    if ids is not None:
+        query = query.where(NodeRow.id.in_(ids) if ids else false())
+    if after is not None:
+        query = query.where(tuple_(NodeRow.name, NodeRow.id) > after)
+    return tx.scalars(query).all()
+
+
+def list_names(tx: Session, scope: Collection[str] | None, limit: int) -> Sequence[str]:
+    """Names of nodes, for saying which ones come near."""
+    return tx.scalars(_in_scope(select(NodeRow.name), scope).limit(limit)).all()
+
+
+def labels_of(tx: Session, node_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Node id → labels."""
+    found: dict[str, dict[str, str]] = {node_id: {} for node_id in node_ids}
+    for chunk in _chunks(node_ids):
+        for row in tx.scalars(select(LabelRow).where(LabelRow.node_id.in_(chunk)).order_by(LabelRow.name)):
+            found[row.node_id][row.name] = row.value
+    return found
+
+
+def aliases_of(tx: Session, node_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Node id → aliases, oldest first."""
+    found: dict[str, list[str]] = {node_id: [] for node_id in node_ids}
+    for chunk in _chunks(node_ids):
+        for row in tx.scalars(select(AliasRow).where(AliasRow.node_id.in_(chunk)).order_by(AliasRow.id)):
+            found[row.node_id].append(row.name)
+    return found
+
+
+def count_by_cluster(tx: Session) -> dict[str, int]:
+    """Cluster id → number of nodes."""
+    rows = tx.execute(select(NodeRow.cluster_id, func.count()).group_by(NodeRow.cluster_id))
+    return {cluster_id: count for cluster_id, count in rows.tuples()}  # noqa: C416  # dict() loses the types
+
+
+def count_in_scope(tx: Session, scope: Collection[str] | None) -> int:
+    """How many nodes there are."""
+    return tx.scalar(_in_scope(select(func.count()).select_from(NodeRow), scope)) or 0
+
+
+def find_alias(tx: Session, cluster_id: str, name: str) -> AliasRow | None:
+    """One alias."""
+    return tx.scalar(select(AliasRow).where(AliasRow.cluster_id == cluster_id, AliasRow.name == name))
+
+
+def add_alias(tx: Session, node: NodeRow, name: str) -> None:
+    """One more name. Raises IntegrityError when it is taken."""
+    tx.add(AliasRow(node_id=node.id, cluster_id=node.cluster_id, name=name))
+    tx.flush()
+
+
+def move_aliases(tx: Session, node: NodeRow) -> None:
+    """Take the aliases to the node's cluster. Raises IntegrityError when one is taken there."""
+    tx.execute(update(AliasRow).where(AliasRow.node_id == node.id).values(cluster_id=node.cluster_id))
+
+
+def set_labels(tx: Session, node_id: str, labels: dict[str, str]) -> None:
+    """Add or replace labels."""
+    for name, value in labels.items():
+        tx.merge(LabelRow(node_id=node_id, name=name, value=value))
+
+
+def remove_labels(tx: Session, node_id: str, label_names: Collection[str]) -> None:
+    """Remove labels by name; missing ones are no error."""
+    tx.execute(delete(LabelRow).where(LabelRow.node_id == node_id, LabelRow.name.in_(label_names)))
+
+
+def remove_labels_with_prefix(tx: Session, node_id: str, prefix: str) -> None:
+    """Remove what an agent said of itself before."""
+    fits = LabelRow.name.startswith(prefix, autoescape=True)
+    tx.execute(delete(LabelRow).where(LabelRow.node_id == node_id, fits))
+
+
+def open_session(tx: Session, *, node_id: str, expected_epoch: int, values: dict[str, Any]) -> bool:
+    """Raise the epoch and store the holder; False when somebody else did so first."""
+    guard = and_(NodeRow.id == node_id, NodeRow.session_epoch == expected_epoch)
+    changed = tx.execute(
+        update(NodeRow)
+        .where(guard)
+        .values(session_epoch=expected_epoch + 1, **values)
+        .execution_options(synchronize_session=False)
+    )
+    return _row_count(changed) == 1
+
+
+def close_session(tx: Session, *, node_id: str, epoch: int, now: datetime) -> bool:
+    """Clear the holder, unless a newer session took its place."""
+    guard = and_(NodeRow.id == node_id, NodeRow.session_epoch == epoch)
+    changed = tx.execute(
+        update(NodeRow)
+        .where(guard)
+        .values(session_admin_id=None, last_seen_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    return _row_count(changed) == 1
+
+
+def touch(tx: Session, *, admin_id: str, now: datetime) -> None:
+    """Note that every node with a session here is alive."""
+    tx.execute(
+        update(NodeRow)
+        .where(NodeRow.session_admin_id == admin_id)
+        .values(last_seen_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def clear_holder(tx: Session, admin_id: str | None) -> None:
+    """Nobody holds the sessions that this admin held; None means any admin."""
+    held: ColumnElement[bool] = NodeRow.session_admin_id.is_not(None)
+    if admin_id is not None:
+        held = NodeRow.session_admin_id == admin_id
+    tx.execute(update(NodeRow).where(held).values(session_admin_id=None).execution_options(synchronize_session=False))
+
+
+def _in_scope(query: Any, scope: Collection[str] | None) -> Any:
+    return query if scope is None else query.where(NodeRow.cluster_id.in_(scope))
+
+
+def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+
+
+def _row_count(result: Any) -> int:
+    return int(result.rowcount)

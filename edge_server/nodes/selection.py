@@ -1,0 +1,118 @@
+"""Resolving selectors and references to nodes, with few queries however many nodes are named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from edge_server.clusters.service import find_clusters, names_by_id
+from edge_server.nodes import repository
+from edge_server.nodes.domain import Reference, nearest, parse_reference
+from edge_server.nodes.models import NodeRow
+from edge_server.principals.domain import Principal
+from edge_wire.errors import EdgeError, InvalidValue, NodeAmbiguous, NodeNotFound, NodesNotMatched, SelectorEmpty
+from edge_wire.names import printable
+
+REFERENCE_LIMIT = 10_000
+"""References in one selector."""
+_NAMES_LOOKED_AT = 5_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What an operator asked for."""
+
+    nodes: Sequence[str] = ()
+    clusters: Sequence[str] = ()
+    all: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is selected."""
+        return not (self.nodes or self.clusters or self.all)
+
+
+def find_one(tx: Session, principal: Principal, text: str) -> NodeRow:
+    """The one node of a reference. Raises NodeNotFound, NodeAmbiguous."""
+    return _find_each(tx, principal, [text])[0]
+
+
+def resolve(tx: Session, principal: Principal, selection: Selection) -> list[NodeRow]:
+    """Every node selected, once, by name. Raises SelectorEmpty, NodeNotFound, NodeAmbiguous, NodesNotMatched."""
+    if selection.is_empty:
+        raise SelectorEmpty(hint="edgectl node list shows what there is")
+    if len(selection.nodes) > REFERENCE_LIMIT:
+        raise InvalidValue(f"{len(selection.nodes)} references are too many: at most {REFERENCE_LIMIT}")
+    found = {row.id: row for row in _find_each(tx, principal, selection.nodes)}
+    if selection.clusters:
+        clusters = find_clusters(tx, selection.clusters)
+        for cluster in clusters:
+            principal.require_cluster(cluster.id, cluster.name)
+        rows = repository.list_in_clusters(tx, [cluster.id for cluster in clusters])
+        found |= {row.id: row for row in rows}
+    if selection.all:
+        found |= {row.id: row for row in repository.list_in_clusters(tx, principal.cluster_ids)}
+    if not found:
+        raise NodesNotMatched(_nothing_there(selection), hint="edgectl enroll-key create --cluster NAME adds a node")
+    return sorted(found.values(), key=lambda row: (row.name, row.id))
+
+
+def _find_each(tx: Session, principal: Principal, texts: Sequence[str]) -> list[NodeRow]:
+    references = [parse_reference(text) for text in texts]
+    scope = principal.cluster_ids
+    by_alias = _by_alias(tx, references, scope)
+    prefixes = {reference.id_prefix for reference in references if reference.id_prefix}
+    by_id = repository.find_by_id_prefixes(tx, prefixes, scope)
+    cluster_names = names_by_id(tx, {row.cluster_id for row in by_id} | {row.cluster_id for _, row in by_alias})
+    return [_pick(tx, principal, reference, by_alias, by_id, cluster_names) for reference in references]
+
+
+def _by_alias(tx: Session, references: Sequence[Reference], scope: Collection[str] | None) -> list[tuple[str, NodeRow]]:
+    aliases = {reference.alias for reference in references if reference.alias}
+    return [(alias.name, node) for alias, node in repository.find_by_aliases(tx, aliases, scope)]
+
+
+def _pick(
+    tx: Session,
+    principal: Principal,
+    reference: Reference,
+    by_alias: Sequence[tuple[str, NodeRow]],
+    by_id: Sequence[NodeRow],
+    cluster_names: dict[str, str],
+) -> NodeRow:
+    """An alias wins over an id prefix, so a short name never changes its meaning when a node joins."""
+
+    def in_cluster(row: NodeRow) -> bool:
+        return reference.cluster is None or cluster_names[row.cluster_id] == reference.cluster
+
+    found = {row.id: row for alias, row in by_alias if alias == reference.alias and in_cluster(row)}
+    if not found and reference.id_prefix:
+        found = {row.id: row for row in by_id if row.id.startswith(reference.id_prefix) and in_cluster(row)}
+    if not found:
+        raise _not_found(tx, principal, reference)
+    if len(found) > 1:
+        raise _ambiguous(reference, found.values(), cluster_names)
+    return next(iter(found.values()))
+
+
+def _not_found(tx: Session, principal: Principal, reference: Reference) -> EdgeError:
+    known = repository.list_names(tx, principal.cluster_ids, _NAMES_LOOKED_AT)
+    near = nearest(reference.alias or reference.text, known)
+    hint = f"did you mean {', '.join(near)}?" if near else "edgectl node list"
+    return NodeNotFound(f"there is no node {printable(reference.text)!r}", hint=hint)
+
+
+def _ambiguous(reference: Reference, rows: Collection[NodeRow], cluster_names: dict[str, str]) -> EdgeError:
+    shown = sorted(f"{row.name}.{cluster_names[row.cluster_id]} ({row.id})" for row in rows)[:5]
+    return NodeAmbiguous(
+        f"{printable(reference.text)!r} fits {len(rows)} nodes: {', '.join(shown)}",
+        hint="use alias.cluster or more of the id",
+    )
+
+
+def _nothing_there(selection: Selection) -> str:
+    if selection.clusters:
+        return f"there is no node in {', '.join(printable(name) for name in selection.clusters)}"
+    return "there is no node yet"

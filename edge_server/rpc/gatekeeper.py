@@ -1,0 +1,97 @@
+"""Deciding who calls and whether they may: the credential in the metadata against the table of permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import unquote
+from uuid import uuid4
+
+import grpc
+
+from edge_server.nodes.domain import NodeIdentity
+from edge_server.nodes.service import NodeService
+from edge_server.principals.domain import Caller
+from edge_server.principals.service import PrincipalService
+from edge_server.rpc.limiter import FailureLimiter
+from edge_server.rpc.permissions import ACCESS, NodeOnly, Open
+from edge_wire.errors import Denied, TooManyAttempts, Unauthenticated
+
+_TOKEN_LIMIT = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call on its way through a servicer."""
+
+    method: str
+    request_id: str
+    peer: str
+    _caller: Caller | None = None
+    _node: NodeIdentity | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """The principal that calls."""
+        if self._caller is None:
+            raise Unauthenticated
+        return self._caller
+
+    @property
+    def node(self) -> NodeIdentity:
+        """The node that calls."""
+        if self._node is None:
+            raise Unauthenticated
+        return self._node
+
+
+class Gatekeeper:
+    """Lets calls in."""
+
+    def __init__(
+        self, *, principals: PrincipalService, nodes: NodeService, limiter: FailureLimiter, now: Callable[[], datetime]
+    ) -> None:
+        self._principals = principals
+        self._nodes = nodes
+        self._limiter = limiter
+        self._now = now
+
+    async def admit(self, method: str, context: grpc.aio.ServicerContext[object, object]) -> Call:
+        """The call with who makes it. Raises Unauthenticated, Denied, TooManyAttempts."""
+        access = ACCESS[method]
+        peer = _peer_address(context.peer())
+        request_id = str(uuid4())
+        if isinstance(access, Open):
+            return Call(method=method, request_id=request_id, peer=peer)
+        if self._limiter.is_blocked(peer, self._now()):
+            raise TooManyAttempts
+        try:
+            token = _bearer_token(context)
+            if isinstance(access, NodeOnly):
+                node = await self._nodes.authenticate(token)
+                return Call(method=method, request_id=request_id, peer=peer, _node=node)
+            principal = await self._principals.authenticate(token, self._now())
+        except Unauthenticated:
+            self._limiter.count(peer, self._now())
+            raise
+        if principal.role not in access.roles:
+            raise Denied(f"a credential with the role {principal.role} may not do that")
+        caller = Caller(principal=principal, request_id=request_id, peer=peer)
+        return Call(method=method, request_id=request_id, peer=peer, _caller=caller)
+
+
+def _bearer_token(context: grpc.aio.ServicerContext[object, object]) -> str:
+    values = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
+    if len(values) != 1 or not isinstance(values[0], str):
+        raise Unauthenticated("no credential was sent")
+    scheme, _, token = values[0].partition(" ")
+    if scheme.lower() != "bearer" or not token or len(token) > _TOKEN_LIMIT:
+        raise Unauthenticated
+    return token
+
+
+def _peer_address(peer: str) -> str:
+    """`ipv4:127.0.0.1:5000` and `ipv6:%5B::1%5D:5000` without the port: a source has many ports."""
+    address = unquote(peer).partition(":")[2]
+    return address.rpartition(":")[0] or peer

@@ -1,0 +1,107 @@
+"""NodeGate over gRPC: where agents knock. Carries the session's frames on a stream that the agent dialled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+from edge_server.enrollment.service import Application, EnrollmentService
+from edge_server.nodes.convert import from_facts
+from edge_server.rpc.gatekeeper import Call
+from edge_server.sessions.host import SessionHost
+from edge_server.sessions.session import NodeSession
+from edge_wire.channel import FRAME_LIMIT
+from edge_wire.errors import EdgeError, FrameInvalid, MessageTooLarge
+from edge_wire.v1 import session_pb2 as pb
+
+HELLO_TIMEOUT_SECONDS = 10.0
+
+
+class NodeGateServicer:
+    """Enrolls agents and carries their sessions."""
+
+    def __init__(
+        self,
+        *,
+        enrollment: EnrollmentService,
+        host: SessionHost,
+        ca_certificates: Sequence[bytes],
+        admin_urls: Sequence[str],
+    ) -> None:
+        self._enrollment = enrollment
+        self._host = host
+        self._ca_certificates = ca_certificates
+        self._admin_urls = admin_urls
+
+    async def Enroll(self, call: Call, request: pb.EnrollRequest) -> pb.EnrollResponse:
+        enrolled = await self._enrollment.enroll(
+            Application(
+                key_id=request.key_id,
+                nonce=request.nonce,
+                certificate_request=request.certificate_request,
+                token_hash=request.token_hash,
+                signature=request.signature,
+                facts=from_facts(request.facts),
+                agent_version=request.agent_version,
+                alias=request.alias,
+                labels=request.labels,
+            )
+        )
+        return pb.EnrollResponse(
+            node_id=enrolled.node.id,
+            node_name=enrolled.node.name,
+            cluster=enrolled.node.cluster_name,
+            certificate=enrolled.certificate,
+            ca_certificates=self._ca_certificates,
+            admin_urls=self._admin_urls,
+            created=enrolled.is_new,
+        )
+
+    async def Session(self, call: Call, frames: AsyncIterator[pb.AgentFrame]) -> AsyncGenerator[pb.AdminFrame, None]:
+        session = await self._host.open(call.node, await _first_within(frames, HELLO_TIMEOUT_SECONDS))
+        reader = asyncio.create_task(_read(session, frames))
+        try:
+            while (frame := await session.next_frame()) is not None:
+                yield frame
+            await _raise_failure(reader)
+        finally:
+            reader.cancel()
+            self._host.close(session)
+
+
+async def _first(frames: AsyncIterator[pb.AgentFrame]) -> pb.AgentFrame:
+    async for frame in frames:
+        return frame
+    raise FrameInvalid("the session ended before hello")
+
+
+async def _first_within(frames: AsyncIterator[pb.AgentFrame], seconds: float) -> pb.AgentFrame:
+    task = asyncio.create_task(_first(frames))
+    try:
+        # Waiting for the task instead of cancelling the read by a time-out, which would end the call without a reason.
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise FrameInvalid("no hello arrived in time")
+        return task.result()
+    finally:
+        task.cancel()
+
+
+async def _read(session: NodeSession, frames: AsyncIterator[pb.AgentFrame]) -> None:
+    """Feed the session until the node says goodbye or its stream ends."""
+    try:
+        async for frame in frames:
+            if frame.ByteSize() > FRAME_LIMIT:
+                raise MessageTooLarge(f"a session frame has at most {FRAME_LIMIT} bytes")
+            if not session.receive(frame):
+                return
+    finally:
+        session.end()
+
+
+async def _raise_failure(reader: asyncio.Task[None]) -> None:
+    """Answer a node that broke the protocol with the reason."""
+    if reader.done() and not reader.cancelled():
+        error = reader.exception()
+        if isinstance(error, EdgeError):
+            raise error

@@ -1,0 +1,169 @@
+"""One session with a node, the admin's half: frames in, frames out, bound to (node, epoch) and not to a stream.
+
+The transport calls `receive` with what arrives and sends what `next_frame` returns. No gRPC, no database in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from edge_server.nodes.domain import NodeIdentity
+from edge_wire.channel import FRAME_LIMIT
+from edge_wire.errors import FrameInvalid
+from edge_wire.timestamps import to_duration
+from edge_wire.v1 import session_pb2 as pb
+
+_ORDERS_LIMIT = 200_000
+"""Orders that may wait for one node before the session is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionLimits:
+    """The numbers of one session."""
+
+    ping_interval: timedelta = timedelta(seconds=15)
+    dead_after: timedelta = timedelta(seconds=45)
+
+    def to_message(self) -> pb.SessionLimits:
+        """For the welcome."""
+        return pb.SessionLimits(
+            ping_interval=to_duration(self.ping_interval),
+            dead_after=to_duration(self.dead_after),
+            max_frame_bytes=FRAME_LIMIT,
+        )
+
+
+class ReportSink(Protocol):
+    """Who wants to know what happens in sessions; told on the event loop, must not block."""
+
+    def session_opened(self, session: NodeSession, inventory: Sequence[pb.ExecutionInventory]) -> None: ...
+
+    def session_closed(self, session: NodeSession) -> None: ...
+
+    def reported(self, session: NodeSession, reports: Sequence[pb.ExecutionReport]) -> None: ...
+
+
+class NodeSession:
+    """The admin's half of one session."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeIdentity,
+        epoch: int,
+        welcome: pb.Welcome,
+        limits: SessionLimits,
+        sink: ReportSink,
+        clock: Callable[[], float],
+    ) -> None:
+        self.node = node
+        self.epoch = epoch
+        self._limits = limits
+        self._sink = sink
+        self._clock = clock
+        self._urgent: list[pb.AdminFrame] = [pb.AdminFrame(welcome=welcome)]
+        self._orders: list[pb.ExecutionOrder] = []
+        self._goodbye: pb.Goodbye | None = None
+        self._is_over = False
+        self._wake = asyncio.Event()
+        self._last_heard = clock()
+        self._last_ping = clock()
+        self._ping_nonce = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether orders still make sense."""
+        return self._goodbye is None and not self._is_over
+
+    def order(self, order: pb.ExecutionOrder) -> None:
+        """Queue one order; what waits is gathered into one frame."""
+        if not self.is_open:
+            return
+        if len(self._orders) >= _ORDERS_LIMIT:
+            self.say_goodbye("overloaded", "the node does not keep up with its orders")
+            return
+        self._orders.append(order)
+        self._wake.set()
+
+    def say_goodbye(self, code: str, message: str, retry_after: timedelta | None = None) -> None:
+        """End the session with a last frame."""
+        if self._goodbye is None:
+            self._goodbye = pb.Goodbye(code=code, message=message, retry_after=to_duration(retry_after))
+            self._wake.set()
+
+    def end(self) -> None:
+        """The transport is gone: nothing more is sent."""
+        self._is_over = True
+        self._wake.set()
+
+    def receive(self, frame: pb.AgentFrame) -> bool:
+        """Take one frame; False after the node's goodbye. Raises FrameInvalid."""
+        self._last_heard = self._clock()
+        kind = frame.WhichOneof("frame")
+        if kind == "reports":
+            self._sink.reported(self, frame.reports.reports)
+        elif kind == "ping":
+            self._urgent.append(pb.AdminFrame(pong=pb.Pong(nonce=frame.ping.nonce)))
+            self._wake.set()
+        elif kind == "goodbye":
+            return False
+        elif kind != "pong":
+            raise FrameInvalid(f"a session frame of kind {kind} is not expected here")
+        return True
+
+    async def next_frame(self) -> pb.AdminFrame | None:
+        """What to send next; None when everything was said or the node is dead."""
+        while True:
+            if self._is_over:
+                return None
+            frame = self._take()
+            if frame is not None:
+                return frame
+            if self._goodbye is not None:
+                self._is_over = True
+                return pb.AdminFrame(goodbye=self._goodbye)
+            self._wake.clear()
+            if not await self._wait_or_ping():
+                return None
+
+    def _take(self) -> pb.AdminFrame | None:
+        if self._urgent:
+            return self._urgent.pop(0)
+        if not self._orders:
+            return None
+        taken = _fitting(self._orders, FRAME_LIMIT)
+        del self._orders[: len(taken)]
+        return pb.AdminFrame(orders=pb.ExecutionOrders(orders=taken))
+
+    async def _wait_or_ping(self) -> bool:
+        """Wait until there is something to send; queues a ping after silence. False when the node is dead."""
+        now = self._clock()
+        silence = now - max(self._last_heard, self._last_ping)
+        remaining = self._limits.ping_interval.total_seconds() - silence
+        if remaining > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), remaining)
+            return True
+        if now - self._last_heard > self._limits.dead_after.total_seconds():
+            return False
+        self._ping_nonce += 1
+        self._last_ping = now
+        self._urgent.append(pb.AdminFrame(ping=pb.Ping(nonce=self._ping_nonce)))
+        return True
+
+
+def _fitting(orders: Sequence[pb.ExecutionOrder], limit: int) -> list[pb.ExecutionOrder]:
+    """As many of the first orders as fit into one frame, at least one."""
+    taken: list[pb.ExecutionOrder] = []
+    size = 0
+    for order in orders:
+        size += order.ByteSize() + 8
+        if taken and size > limit // 2:
+            break
+        taken.append(order)
+    return taken
