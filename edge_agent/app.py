@@ -1,0 +1,154 @@
+"""Composition root of the agent: builds everything, starts it and stops it, in order. Stays up without an admin."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from edge_agent import identity as identities
+from edge_agent.dial import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Dialler
+from edge_agent.enroll import Wishes, enroll, read_key_file
+from edge_agent.executions.executions import Executions
+from edge_agent.facts import collect_facts
+from edge_agent.identity import Identity
+from edge_agent.session import AgentSession
+from edge_agent.settings import HIDDEN, Settings
+from edge_agent.status import StatusFile
+from edge_wire.errors import NotEnrolled, Unavailable
+from edge_wire.v1 import session_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+
+class AgentApp:
+    """One running agent: `start`, then `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._instance_id = str(uuid4())
+        self._dialling: asyncio.Task[None] | None = None
+        self._lock: int | None = None
+
+    async def start(self) -> None:
+        """Take the data directory and begin to dial. Raises EdgeError when that cannot ever work."""
+        settings = self._settings
+        identities.open_data_dir(settings.data_dir)
+        self._lock = identities.lock_data_dir(settings.data_dir)
+        self._status = StatusFile(settings.data_dir)
+        self._executions = Executions(
+            data_dir=settings.data_dir,
+            concurrency=settings.execution_concurrency,
+            spool_bytes=settings.spool_bytes,
+            hidden=HIDDEN,
+        )
+        if identities.load_identity(settings.data_dir) is None and not self._key_source():
+            raise NotEnrolled(hint="edge-agent enroll --key-file FILE, or set ENROLLMENT_KEY_FILE")
+        self._keys = identities.load_or_make_keys(settings.data_dir)
+        await self._executions.start()
+        self._dialling = asyncio.create_task(self._enroll_and_dial())
+
+    async def wait(self) -> None:
+        """Until dialling ends, which it does only by failing for good."""
+        assert self._dialling is not None
+        await self._dialling
+
+    async def stop(self) -> None:
+        """Say goodbye and leave; what runs goes on in the runner."""
+        if self._dialling is not None:
+            if hasattr(self, "_dialler"):
+                self._dialler.stop()
+                await asyncio.wait({self._dialling}, timeout=2.0)
+            self._dialling.cancel()
+            await asyncio.wait({self._dialling})
+        await self._executions.stop()
+        self._note("stopped", "")
+        if self._lock is not None:
+            os.close(self._lock)
+
+    async def _enroll_and_dial(self) -> None:
+        identity = identities.load_identity(self._settings.data_dir) or await self._enroll()
+        self._identity = identity
+        self._dialler = Dialler(
+            trusted=self._trusted, token=self._keys.token, new_session=self._new_session, note=self._note
+        )
+        self._note("connecting", "")
+        await self._dialler.run()
+
+    async def _enroll(self) -> Identity:
+        """Enroll, waiting for an admin as long as it takes. Raises EdgeError when the key is refused."""
+        wait = FIRST_WAIT_SECONDS
+        wishes = Wishes(alias=self._settings.node_alias, labels=self._settings.node_labels)
+        while True:
+            try:
+                return await enroll(self._settings.data_dir, self._key_source(), wishes)
+            except Unavailable as error:
+                self._note("enrolling", error.message)
+                log.warning("not enrolled yet: %s", error.message)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+
+    def _key_source(self) -> str:
+        if self._settings.enrollment_key_file is not None:
+            return read_key_file(self._settings.enrollment_key_file)
+        return self._settings.enrollment_key
+
+    def _trusted(self) -> tuple[Sequence[str], Sequence[bytes]]:
+        urls = [*self._identity.admin_urls, *self._settings.fallback_admin_urls]
+        return list(dict.fromkeys(urls)), self._identity.ca_certificates
+
+    def _new_session(self, url: str) -> AgentSession:
+        return AgentSession(
+            instance_id=self._instance_id,
+            facts=collect_facts(),
+            labels=self._settings.node_labels,
+            executions=self._executions,
+            welcomed=lambda welcome: self._welcomed(url, welcome),
+            clock=asyncio.get_running_loop().time,
+            now=lambda: datetime.now(UTC),
+        )
+
+    def _welcomed(self, url: str, welcome: pb.Welcome) -> None:
+        known = identities.updated(
+            self._identity,
+            node_name=welcome.node_name,
+            cluster=welcome.cluster,
+            admin_urls=list(welcome.admin_urls),
+            ca_certificates=list(welcome.ca_certificates),
+        )
+        if known != self._identity:
+            self._identity = known
+            identities.save_identity(self._settings.data_dir, known)
+        self._note("connected", "", admin_url=url, admin_id=welcome.admin_id)
+        log.info("session opened", extra={"admin": url, "epoch": welcome.session_epoch})
+
+    def _note(self, state: str, error: str, **facts: str) -> None:
+        try:
+            self._status.write(state=state, error=error, executions=self._executions.snapshot(), **facts)
+        except OSError as failure:
+            log.warning("the status cannot be written: %s", failure.strerror)
+
+
+async def run(settings: Settings) -> int:
+    """Run until SIGTERM or Ctrl-C. Raises EdgeError when it cannot ever work."""
+    app = AgentApp(settings)
+    await app.start()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    working = asyncio.create_task(app.wait())
+    try:
+        await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        stopping.cancel()
+        await app.stop()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    return 0

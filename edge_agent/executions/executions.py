@@ -1,0 +1,402 @@
+"""The node's executions: takes orders, keeps the journal ahead of what happens, reports to whoever has the session.
+
+An execution is on disk before its process starts and until its end is acknowledged; a known id is never started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_agent.executions import ends
+from edge_agent.executions.journal import Entry, Journal
+from edge_agent.executions.runner_client import RunnerClient
+from edge_agent.runner import leftovers
+from edge_agent.runner.protocol import Message
+from edge_wire.errors import EdgeError, Internal
+from edge_wire.v1 import command_pb2
+from edge_wire.v1 import session_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[pb.ExecutionReport], None]
+
+_LEFTOVER_GRACE_SECONDS = 2.0
+_RUNNER_RETRY_SECONDS = 1.0
+_NOTHING_WANTED = 2**62
+"""An offset from which on no output is asked for: the admin wants the end only."""
+_STREAMS = {"stdout": command_pb2.OUTPUT_STREAM_STDOUT, "stderr": command_pb2.OUTPUT_STREAM_STDERR}
+
+
+@dataclass
+class _Reporting:
+    """What this attachment wants of one execution."""
+
+    stdout_offset: int = 0
+    stderr_offset: int = 0
+    credit: int = 0
+    round: int = 0
+    is_drained: bool = False
+
+
+@dataclass
+class _Live:
+    """One execution that is not forgotten."""
+
+    entry: Entry
+    is_handed_to_runner: bool = False
+    is_end_on_disk: bool = False
+    stop_kill_after: float | None = None
+    reporting: _Reporting | None = field(default=None)
+
+
+class Executions:
+    """Everything that the session needs to know of executions."""
+
+    def __init__(self, *, data_dir: Path, concurrency: int, spool_bytes: int, hidden: Collection[str]) -> None:
+        self._journal = Journal(data_dir / "executions")
+        self._runner_dir = data_dir / "runner"
+        self._concurrency = concurrency
+        self._spool_bytes = spool_bytes
+        self._hidden = hidden
+        self._live: dict[str, _Live] = {}
+        self._waiting: deque[str] = deque()
+        self._send: Send | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+        self._boot_id = leftovers.boot_id()
+        self._rounds = 0
+        self._runner = self._new_runner()
+
+    async def start(self) -> None:
+        """Read the journal, find or start the runner, settle what an earlier agent left."""
+        await self._journal.open()
+        for entry in self._journal.entries.values():
+            self._live[entry.id] = _Live(entry, is_end_on_disk=entry.end is not None)
+        await self._runner.connect()
+        await self._settle()
+
+    async def stop(self) -> None:
+        """Leave the runner to itself; it goes when it has nothing to keep."""
+        self._is_stopping = True
+        self.detach()
+        self._runner.send("quit")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._runner.close()
+        await self._journal.close()
+
+    def inventory(self) -> list[pb.ExecutionInventory]:
+        """Every execution in the journal."""
+        return [
+            pb.ExecutionInventory(
+                execution_id=live.entry.id, started=live.entry.started is not None, ended=live.is_end_on_disk
+            )
+            for live in self._live.values()
+        ]
+
+    def snapshot(self) -> dict[str, int]:
+        """How many executions stand where."""
+        ended = sum(1 for live in self._live.values() if live.entry.end is not None)
+        return {
+            "waiting": len(self._waiting),
+            "running": sum(1 for live in self._live.values() if self._is_running(live)),
+            "unacknowledged": ended,
+        }
+
+    def attach(self, send: Send) -> None:
+        """A session is there; nothing is reported of an execution before it is started or resumed in it."""
+        self._send = send
+        for live in self._live.values():
+            live.reporting = None
+
+    def detach(self) -> None:
+        """The session is gone, and all credit with it."""
+        self._send = None
+        for live in self._live.values():
+            live.reporting = None
+        self._runner.send("detach")
+
+    def receive(self, order: pb.ExecutionOrder) -> None:
+        """Take one order of the admin."""
+        kind = order.WhichOneof("order")
+        live = self._live.get(order.execution_id)
+        if kind == "start":
+            self._take_start(order.execution_id, order.start, live)
+        elif kind == "acknowledge_end":
+            self._take_acknowledgement(order.execution_id, live)
+        elif live is None:
+            return
+        elif kind == "resume":
+            resume = order.resume
+            self._report_from(live, _Reporting(resume.stdout_offset, resume.stderr_offset, resume.credit))
+        elif kind == "credit":
+            self._runner.send("credit", id=live.entry.id, total=order.credit.total)
+        elif kind == "stop":
+            self._take_stop(live, order.stop.kill_after.ToTimedelta().total_seconds())
+
+    # --- orders --------------------------------------------------------------------------------------------------
+
+    def _take_start(self, execution_id: str, start: pb.StartExecution, live: _Live | None) -> None:
+        reporting = _Reporting(credit=start.credit)
+        if live is not None:
+            self._report_from(live, reporting)
+            return
+        try:
+            self._journal.require_room()
+        except EdgeError as error:
+            self._refuse(execution_id, error)
+            return
+        entry = Entry(
+            id=execution_id,
+            runner_instance=self._runner.instance_id,
+            boot_id=self._boot_id,
+            request=_to_request(start),
+        )
+        accepted = _Live(entry, reporting=reporting)
+        self._live[execution_id] = accepted
+        self._spawn(self._accept(accepted))
+
+    async def _accept(self, live: _Live) -> None:
+        """On disk first, then in line for the runner."""
+        try:
+            await self._journal.accept(live.entry)
+        except EdgeError as error:
+            del self._live[live.entry.id]
+            self._refuse(live.entry.id, error)
+            return
+        if live.stop_kill_after is not None:
+            await self._end(live, ends.never_started())
+            return
+        self._waiting.append(live.entry.id)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give waiting executions to the runner while there is room."""
+        running = sum(1 for live in self._live.values() if self._is_running(live))
+        while self._waiting and running < self._concurrency and not self._is_stopping:
+            live = self._live.get(self._waiting.popleft())
+            if live is None or live.entry.end is not None:
+                continue
+            live.is_handed_to_runner = True
+            running += 1
+            self._runner.send("start", id=live.entry.id, spool_bytes=self._spool_bytes, **live.entry.request)
+            if live.reporting is not None:
+                self._resume_in_runner(live, live.reporting)
+
+    def _take_stop(self, live: _Live, kill_after: float) -> None:
+        if live.entry.end is not None:
+            return
+        live.stop_kill_after = kill_after
+        if live.is_handed_to_runner:
+            self._runner.send("stop", id=live.entry.id, kill_after=kill_after)
+        elif live.entry.id in self._waiting:
+            self._waiting.remove(live.entry.id)
+            self._spawn(self._end(live, ends.never_started()))
+
+    def _take_acknowledgement(self, execution_id: str, live: _Live | None) -> None:
+        if live is None or not live.is_end_on_disk:
+            return
+        self._runner.send("forget", id=execution_id)
+        self._journal.forget(execution_id)
+        del self._live[execution_id]
+
+    def _report_from(self, live: _Live, reporting: _Reporting) -> None:
+        """Report one execution again: its state, its output from some offsets, its end."""
+        live.reporting = reporting
+        if live.entry.started is not None:
+            self._report_started(live)
+        if live.is_handed_to_runner:
+            self._resume_in_runner(live, reporting)
+            return
+        reporting.is_drained = True
+        if live.entry.end is not None and _misses_output(live.entry.end, reporting):
+            live.entry.end["truncated"] = True
+        self._report_end_if_ready(live)
+
+    def _resume_in_runner(self, live: _Live, reporting: _Reporting) -> None:
+        self._rounds += 1
+        reporting.round, reporting.is_drained = self._rounds, False
+        self._runner.send(
+            "resume",
+            id=live.entry.id,
+            stdout_offset=reporting.stdout_offset,
+            stderr_offset=reporting.stderr_offset,
+            credit=reporting.credit,
+            wanted=reporting.stdout_offset < _NOTHING_WANTED,
+            round=reporting.round,
+        )
+
+    # --- what the runner says ------------------------------------------------------------------------------------
+
+    def _told(self, message: Message) -> None:
+        live = self._live.get(message.fields.get("id", ""))
+        if live is None:
+            if message.type == "ended":
+                self._runner.send("forget", id=message.fields["id"])
+            return
+        if message.type == "started":
+            if live.entry.started is None:
+                facts = {"pid": message.fields["pid"], "start_ticks": message.fields["start_ticks"]}
+                self._journal.note_started(live.entry.id, facts)
+                self._report_started(live)
+        elif message.type == "output":
+            chunk = command_pb2.OutputChunk(
+                stream=_STREAMS[message.fields["stream"]], offset=message.fields["offset"], data=message.payload
+            )
+            self._report(live, pb.ExecutionReport(execution_id=live.entry.id, output=chunk))
+        elif message.type == "gap":
+            gap = command_pb2.OutputGap(
+                stream=_STREAMS[message.fields["stream"]],
+                from_offset=message.fields["from_offset"],
+                to_offset=message.fields["to_offset"],
+            )
+            self._report(live, pb.ExecutionReport(execution_id=live.entry.id, gap=gap))
+        elif message.type == "ended" and live.entry.end is None:
+            self._spawn(self._end(live, ends.from_runner(message.fields)))
+        elif message.type == "drained":
+            self._take_drained(live, message)
+
+    def _take_drained(self, live: _Live, message: Message) -> None:
+        if live.reporting is None or live.reporting.round != message.fields["round"]:
+            return  # about an earlier session
+        live.reporting.is_drained = True
+        if live.entry.end is not None and message.fields["truncated"]:
+            live.entry.end["truncated"] = True
+        self._report_end_if_ready(live)
+
+    async def _end(self, live: _Live, end: dict[str, Any]) -> None:
+        """On disk first, then to the admin. What was on disk before stays: it was true."""
+        if live.entry.end is not None:
+            return
+        live.entry.end = end
+        self._hand_over()
+        await self._journal.end(live.entry.id, end)
+        live.is_end_on_disk = True
+        if live.reporting is not None and not live.is_handed_to_runner:
+            live.reporting.is_drained = True
+        self._report_end_if_ready(live)
+
+    # --- the runner's life ---------------------------------------------------------------------------------------
+
+    def _new_runner(self) -> RunnerClient:
+        return RunnerClient(self._runner_dir, hidden=self._hidden, told=self._told, died=self._runner_died)
+
+    def _runner_died(self) -> None:
+        if not self._is_stopping:
+            log.error("the runner died; its executions are lost")
+            self._spawn(self._replace_runner())
+
+    async def _replace_runner(self) -> None:
+        await self._runner.close()
+        self._runner = self._new_runner()
+        while True:
+            try:
+                await self._runner.connect()
+                break
+            except Internal as error:
+                log.warning("%s", error.message)
+                await asyncio.sleep(_RUNNER_RETRY_SECONDS)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Compare journal and runner: adopt what runs, start what surely never started, call the rest lost."""
+        known = set(self._runner.executions)
+        lost: list[_Live] = []
+        for live in list(self._live.values()):
+            live.is_handed_to_runner = live.entry.id in known
+            if live.is_handed_to_runner:
+                self._note_adopted(live)
+                if live.reporting is not None:
+                    self._resume_in_runner(live, live.reporting)
+            elif live.entry.end is not None:
+                continue
+            elif live.entry.id in self._waiting:
+                live.entry.runner_instance = self._runner.instance_id
+            elif live.entry.runner_instance == self._runner.instance_id and live.entry.started is None:
+                self._waiting.append(live.entry.id)
+            else:
+                lost.append(live)
+        for stray in known - set(self._live):
+            self._runner.send("stop", id=stray, kill_after=_LEFTOVER_GRACE_SECONDS)
+            self._runner.send("forget", id=stray)
+        if lost:
+            await self._declare_lost(lost)
+        self._hand_over()
+
+    def _note_adopted(self, live: _Live) -> None:
+        snapshot = self._runner.executions[live.entry.id]
+        if live.entry.started is None and snapshot["pid"]:
+            facts = {"pid": snapshot["pid"], "start_ticks": snapshot["start_ticks"]}
+            self._journal.note_started(live.entry.id, facts)
+
+    async def _declare_lost(self, lost: list[_Live]) -> None:
+        """End what is left of them, then say so: nothing that is called lost may still run."""
+        ids = {live.entry.id for live in lost if live.entry.boot_id == self._boot_id}
+        if ids:
+            count = await asyncio.to_thread(leftovers.end_marked, ids, _LEFTOVER_GRACE_SECONDS)
+            log.warning("ended %d processes of %d lost executions", count, len(ids))
+        for live in lost:
+            code, message = "runner_died", "the node's runner died while it ran"
+            if live.entry.boot_id != self._boot_id:
+                code, message = "machine_rebooted", "the machine was rebooted while it ran"
+            await self._end(live, ends.lost(code, message, was_started=live.entry.started is not None))
+
+    # --- reports -------------------------------------------------------------------------------------------------
+
+    def _report_started(self, live: _Live) -> None:
+        assert live.entry.started is not None
+        started = pb.ExecutionStarted(pid=live.entry.started["pid"])
+        self._report(live, pb.ExecutionReport(execution_id=live.entry.id, started=started))
+
+    def _report_end_if_ready(self, live: _Live) -> None:
+        """The end goes out once it is on disk and all output that is to be had went before it."""
+        if not live.is_end_on_disk or live.reporting is None or not live.reporting.is_drained:
+            return
+        assert live.entry.end is not None
+        self._report(live, pb.ExecutionReport(execution_id=live.entry.id, end=ends.to_message(live.entry.end)))
+
+    def _report(self, live: _Live, report: pb.ExecutionReport) -> None:
+        if self._send is not None and live.reporting is not None:
+            self._send(report)
+
+    def _refuse(self, execution_id: str, error: EdgeError) -> None:
+        if self._send is not None:
+            refused = pb.ExecutionRefused(code=error.code, message=error.message)
+            self._send(pb.ExecutionReport(execution_id=execution_id, refused=refused))
+
+    def _is_running(self, live: _Live) -> bool:
+        return live.is_handed_to_runner and live.entry.end is None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("an execution could not be handled", exc_info=task.exception())
+
+
+def _misses_output(end: dict[str, Any], reporting: _Reporting) -> bool:
+    """Whether output that the admin does not have went with the runner."""
+    return bool(
+        reporting.stdout_offset < end.get("stdout_bytes", 0) or reporting.stderr_offset < end.get("stderr_bytes", 0)
+    )
+
+
+def _to_request(start: pb.StartExecution) -> dict[str, Any]:
+    argv = ["/bin/sh", "-c", start.shell] if start.HasField("shell") else list(start.argv.arguments)
+    return {
+        "argv": argv,
+        "timeout": start.timeout.ToTimedelta().total_seconds() if start.HasField("timeout") else None,
+        "kill_after": start.kill_after.ToTimedelta().total_seconds(),
+        "exact": start.exact_output,
+    }

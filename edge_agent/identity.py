@@ -1,0 +1,154 @@
+"""The agent's identity in its data directory: key pair and token before enrolling, node id and trust after it."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edge_wire import certificates, credentials
+from edge_wire.errors import AgentRunning, DirectoryNotWritable, NotEnrolled, SettingsInvalid
+
+_KEY_FILE = "key.pem"
+_IDENTITY_FILE = "identity.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """What the agent makes for itself before it asks anybody."""
+
+    key_pem: bytes = field(repr=False)
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What enrolling gave."""
+
+    node_id: str
+    node_name: str
+    cluster: str
+    admin_urls: Sequence[str]
+    ca_certificates: Sequence[bytes]
+    certificate: bytes
+
+
+def open_data_dir(path: Path) -> None:
+    """Make the directory when it is missing. Raises DirectoryNotWritable."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = path / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DirectoryNotWritable(
+            f"{path} cannot be written ({error.strerror})", hint="set DATA_DIR to a directory of your own"
+        ) from None
+
+
+def lock_data_dir(path: Path) -> int:
+    """Take the directory for the life of this process. Raises AgentRunning."""
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AgentRunning(f"another agent runs on {path}", hint="stop it first, or set another DATA_DIR") from None
+    return descriptor
+
+
+def load_or_make_keys(path: Path) -> Keys:
+    """The key pair and token of this directory; made and on disk before anybody is asked anything."""
+    key_path = path / _KEY_FILE
+    if not key_path.exists():
+        made = {
+            "key": certificates.key_pem(certificates.new_key()).decode(),
+            "token": credentials.new_token("node"),
+        }
+        write_private(key_path, json.dumps(made))
+    stored = _read_json(key_path)
+    return Keys(key_pem=str(stored["key"]).encode(), token=str(stored["token"]))
+
+
+def load_identity(path: Path) -> Identity | None:
+    """What enrolling gave; None before it."""
+    identity_path = path / _IDENTITY_FILE
+    if not identity_path.exists():
+        return None
+    stored = _read_json(identity_path)
+    try:
+        return Identity(
+            node_id=stored["node_id"],
+            node_name=stored["node_name"],
+            cluster=stored["cluster"],
+            admin_urls=stored["admin_urls"],
+            ca_certificates=[base64.b64decode(text) for text in stored["ca_certificates"]],
+            certificate=base64.b64decode(stored["certificate"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise _damaged(identity_path) from None
+
+
+def require_identity(path: Path) -> Identity:
+    """What enrolling gave. Raises NotEnrolled."""
+    identity = load_identity(path)
+    if identity is None:
+        raise NotEnrolled(hint="edge-agent enroll --key-file FILE")
+    return identity
+
+
+def save_identity(path: Path, identity: Identity) -> None:
+    """Replace what is known at once and durably."""
+    stored = asdict(identity)
+    stored["ca_certificates"] = [base64.b64encode(der).decode() for der in identity.ca_certificates]
+    stored["certificate"] = base64.b64encode(identity.certificate).decode()
+    stored["admin_urls"] = list(identity.admin_urls)
+    write_private(path / _IDENTITY_FILE, json.dumps(stored, indent=2) + "\n")
+
+
+def updated(
+    identity: Identity, *, node_name: str, cluster: str, admin_urls: Sequence[str], ca_certificates: Sequence[bytes]
+) -> Identity:
+    """After a welcome: its lists replace what is known, but empty ones never do."""
+    return replace(
+        identity,
+        node_name=node_name,
+        cluster=cluster,
+        admin_urls=list(admin_urls) or identity.admin_urls,
+        ca_certificates=list(ca_certificates) or identity.ca_certificates,
+    )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file of mode 0600 at once and durably."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    directory = os.open(path.parent, os.O_DIRECTORY | os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text())
+    except ValueError:
+        raise _damaged(path) from None
+    if not isinstance(stored, dict):
+        raise _damaged(path)
+    return stored
+
+
+def _damaged(path: Path) -> SettingsInvalid:
+    return SettingsInvalid(f"{path} is damaged", hint="move the data directory away and enroll the node anew")

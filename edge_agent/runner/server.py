@@ -1,0 +1,435 @@
+"""The runner: a small process, one per node, that owns running executions and outlives the agent.
+
+One thread, one `selectors` loop: pipes, process exits by pidfd, deadlines, and one agent on a unix socket. Standard
+library only, so that it starts fast, stays small and never needs what an update of the agent replaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from edge_agent.runner import execution as executions
+from edge_agent.runner import leftovers, protocol
+from edge_agent.runner.execution import CHUNK, GATHER_SECONDS, STREAMS, Execution, Output, StartRequest, StreamName
+
+IDLE_SECONDS = 10.0
+"""Without an agent and without anything to keep, the runner leaves after this."""
+TERM_GRACE_SECONDS = 2.0
+_WRITE_LIMIT = 4 * 1024 * 1024
+"""Bytes waiting for the agent above which no more output is sent."""
+_READ_ROUNDS = 16
+_POLL_SECONDS = 0.02
+_PEER = struct.Struct("3i")
+
+
+class Runner:
+    """Owns every execution of a node."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._selector = selectors.DefaultSelector()
+        self._executions: dict[str, Execution] = {}
+        self._instance_id = str(uuid4())
+        self._agent: socket.socket | None = None
+        self._decoder = protocol.Decoder()
+        self._outgoing = bytearray()
+        self._idle_since = executions.monotonic()
+        self._is_leaving = False
+        self._is_terminating = False
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until there is nothing to keep."""
+        listener = self._listen()
+        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+        self._write_pid_file()
+        while not self._should_leave():
+            for key, mask in self._selector.select(self._until_next_deadline()):
+                if key.fileobj is self._agent:
+                    self._serve_agent(mask)
+                else:
+                    key.data()
+            self._act_on_time(executions.monotonic())
+            self._send_what_is_due(executions.monotonic())
+        listener.close()
+
+    def terminate(self) -> None:
+        """SIGTERM: end every process group, then leave."""
+        self._is_terminating = True
+
+    def _should_leave(self) -> bool:
+        if self._is_terminating:
+            self._end_everything()
+            return True
+        if self._executions:
+            return False
+        return self._is_leaving or (self._agent is None and executions.monotonic() - self._idle_since > IDLE_SECONDS)
+
+    def _until_next_deadline(self) -> float:
+        now = executions.monotonic()
+        moments = [now + 1.0]
+        for execution in self._executions.values():
+            if execution.exited_at is None:
+                moments += [moment for moment in (execution.deadline, execution.kill_at) if moment is not None]
+            elif not execution.is_over and execution.drain_until is not None and not self._is_stalled(execution):
+                moments.append(now + _POLL_SECONDS if execution.stop_reason else execution.drain_until)
+            if execution.credit is not None:
+                moments += [
+                    output.unsent_since + GATHER_SECONDS
+                    for output in execution.outputs.values()
+                    if output.unsent_since is not None and self._may_send(execution)
+                ]
+        return max(0.0, min(moments) - now)
+
+    def _act_on_time(self, now: float) -> None:
+        for execution in self._executions.values():
+            if execution.exited_at is None:
+                if execution.deadline is not None and now >= execution.deadline:
+                    execution.deadline = None
+                    execution.stop("timed_out", execution.kill_after, now)
+                if execution.kill_at is not None and now >= execution.kill_at:
+                    execution.kill_at = now + TERM_GRACE_SECONDS
+                    execution.is_killed = True
+                    execution.signal_all(signal.SIGKILL)
+            elif not execution.is_over and not self._is_still_ending(execution, now):
+                self._drain(execution, now)
+
+    def _is_still_ending(self, execution: Execution, now: float) -> bool:
+        """Whether a stopped execution's other processes still have their grace: nothing of it stays behind."""
+        if not execution.stop_reason or execution.kill_at is None:
+            return False
+        if not execution.is_killed and execution.has_company and now < execution.kill_at:
+            return True
+        execution.kill_at = None
+        execution.signal_all(signal.SIGKILL)
+        return False
+
+    # --- processes -----------------------------------------------------------------------------------------------
+
+    def _start(self, fields: dict[str, Any]) -> None:
+        request = StartRequest(environment=os.environ, **fields)
+        known = self._executions.get(request.id)
+        if known is not None:
+            self._tell_state(known)
+            return
+        execution = executions.start(request, self._directory / "spool", executions.monotonic())
+        self._executions[request.id] = execution
+        if execution.process is None:
+            return
+        assert execution.pidfd is not None
+        self._watch(execution.pidfd, lambda: self._exited(execution))
+        for name in STREAMS:
+            self._watch_output(execution, name)
+        self._tell_state(execution)
+
+    def _exited(self, execution: Execution) -> None:
+        assert execution.pidfd is not None
+        self._selector.unregister(execution.pidfd)
+        os.close(execution.pidfd)
+        execution.pidfd = None
+        execution.note_exit(executions.monotonic())
+        # Almost always everything was written already: read it now and be done in this round.
+        for name in STREAMS:
+            self._read_output(execution, name)
+
+    def _drain(self, execution: Execution, now: float) -> None:
+        """End when the output is read to its end, or when something still holds it open after a second."""
+        is_open = any(output.pipe is not None for output in execution.outputs.values())
+        if is_open and self._is_stalled(execution):
+            return
+        assert execution.drain_until is not None
+        if is_open and now < execution.drain_until:
+            return
+        for name in STREAMS:
+            self._read_output(execution, name)
+            self._close_output(execution.outputs[name])
+        execution.finish(held_open=is_open)
+
+    def _is_stalled(self, execution: Execution) -> bool:
+        """Whether exact output waits for the agent to take it."""
+        return any(
+            self._room(execution, output) <= 0 for output in execution.outputs.values() if output.pipe is not None
+        )
+
+    def _watch_output(self, execution: Execution, name: StreamName) -> None:
+        pipe = execution.outputs[name].pipe
+        if pipe is not None:
+            self._watch(pipe, lambda: self._read_output(execution, name))
+
+    def _read_output(self, execution: Execution, name: StreamName) -> None:
+        output = execution.outputs[name]
+        for _ in range(_READ_ROUNDS):
+            if output.pipe is None:
+                return
+            room = self._room(execution, output)
+            if room <= 0:
+                self._unwatch(output.pipe)
+                return
+            try:
+                data = os.read(output.pipe, min(CHUNK, room))
+            except BlockingIOError:
+                return
+            if not data:
+                self._close_output(output)
+                return
+            output.spool.add(data)
+            if output.unsent_since is None:
+                output.unsent_since = executions.monotonic()
+
+    def _room(self, execution: Execution, output: Output) -> int:
+        """How much may be read: exact output never overwrites what the agent did not take."""
+        return output.spool.room(output.sent) if execution.exact else CHUNK
+
+    def _close_output(self, output: Output) -> None:
+        if output.pipe is not None:
+            self._unwatch(output.pipe)
+            os.close(output.pipe)
+            output.pipe = None
+
+    def _end_everything(self) -> None:
+        running = {item.id for item in self._executions.values() if item.exited_at is None and item.process}
+        leftovers.end_marked(running, TERM_GRACE_SECONDS)
+
+    # --- the agent -----------------------------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        _, uid, _ = _PEER.unpack(credentials)
+        if uid not in {0, os.geteuid()}:
+            connection.close()
+            return
+        self._drop_agent()
+        connection.setblocking(False)
+        self._agent = connection
+        self._selector.register(connection, selectors.EVENT_READ, None)
+        snapshots = [execution.snapshot() for execution in self._executions.values()]
+        self._send("welcome", instance_id=self._instance_id, executions=snapshots)
+
+    def _drop_agent(self) -> None:
+        if self._agent is not None:
+            self._selector.unregister(self._agent)
+            self._agent.close()
+        self._agent = None
+        self._decoder = protocol.Decoder()
+        self._outgoing.clear()
+        self._idle_since = executions.monotonic()
+        for execution in self._executions.values():
+            execution.credit = None
+            execution.is_end_told = False
+
+    def _serve_agent(self, mask: int) -> None:
+        try:
+            if mask & selectors.EVENT_WRITE:
+                self._flush()
+            if mask & selectors.EVENT_READ:
+                self._receive()
+        except (OSError, protocol.ProtocolError, KeyError, TypeError, ValueError):
+            # Whatever the agent sent, what runs goes on; it may connect again.
+            self._drop_agent()
+
+    def _receive(self) -> None:
+        assert self._agent is not None
+        data = self._agent.recv(256 * 1024)
+        if not data:
+            self._drop_agent()
+            return
+        handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "start": self._start,
+            "resume": self._resume,
+            "detach": self._detach,
+            "credit": self._credit,
+            "stop": self._stop,
+            "forget": self._forget,
+            "quit": self._quit,
+        }
+        for message in self._decoder.feed(data):
+            handlers[message.type](message.fields)
+
+    def _resume(self, fields: dict[str, Any]) -> None:
+        execution = self._executions.get(fields["id"])
+        if execution is None:
+            return
+        for name in STREAMS:
+            output = execution.outputs[name]
+            output.sent = min(int(fields[f"{name}_offset"]), output.spool.end)
+            output.is_unwanted = not fields["wanted"]
+            output.unsent_since = executions.monotonic() if output.sent < output.spool.end else None
+        execution.credit, execution.credited = int(fields["credit"]), 0
+        execution.round = int(fields["round"])
+        execution.is_end_told = execution.is_drain_told = False
+        self._unstall(execution)
+
+    def _detach(self, _fields: dict[str, Any]) -> None:
+        """The agent has no session: nothing is sent before the next resume but ends."""
+        for execution in self._executions.values():
+            execution.credit = None
+
+    def _credit(self, fields: dict[str, Any]) -> None:
+        execution = self._executions.get(fields["id"])
+        if execution is not None and execution.credit is not None:
+            execution.credit = max(execution.credit, int(fields["total"]))
+
+    def _stop(self, fields: dict[str, Any]) -> None:
+        execution = self._executions.get(fields["id"])
+        if execution is not None:
+            execution.stop("cancelled", float(fields["kill_after"]), executions.monotonic())
+
+    def _forget(self, fields: dict[str, Any]) -> None:
+        execution = self._executions.get(fields["id"])
+        if execution is not None and execution.is_over:
+            execution.close()
+            del self._executions[execution.id]
+            self._idle_since = executions.monotonic()
+
+    def _quit(self, _fields: dict[str, Any]) -> None:
+        self._is_leaving = True
+
+    # --- sending -------------------------------------------------------------------------------------------------
+
+    def _send_what_is_due(self, now: float) -> None:
+        if self._agent is None:
+            return
+        for execution in self._executions.values():
+            if execution.is_over and not execution.is_end_told:
+                # Before its output: the agent writes it to disk while the output is on its way.
+                execution.is_end_told = True
+                self._send("ended", id=execution.id, **execution.end_fields())
+            if execution.credit is None:
+                continue
+            for name in STREAMS:
+                self._send_output(execution, name, now)
+            is_all_sent = all(output.sent >= output.spool.end for output in execution.outputs.values())
+            if execution.is_over and is_all_sent and not execution.is_drain_told:
+                execution.is_drain_told = True
+                has_gap = any(output.has_gap for output in execution.outputs.values())
+                self._send("drained", id=execution.id, round=execution.round, truncated=has_gap)
+
+    def _send_output(self, execution: Execution, name: StreamName, now: float) -> None:
+        output = execution.outputs[name]
+        if output.is_unwanted:
+            output.sent = output.spool.end
+        while output.sent < output.spool.end and self._may_send(execution):
+            waiting = output.spool.end - output.sent
+            since = output.unsent_since if output.unsent_since is not None else now
+            if waiting < CHUNK and not execution.is_over and now - since < GATHER_SECONDS:
+                return
+            assert execution.credit is not None
+            size = min(CHUNK, execution.credit - execution.credited)
+            offset, data = output.spool.read(output.sent, size)
+            if offset > output.sent:
+                output.has_gap = True
+                self._send("gap", id=execution.id, stream=name, from_offset=output.sent, to_offset=offset)
+            output.sent = offset + len(data)
+            execution.credited += len(data)
+            if data:
+                self._send("output", data, id=execution.id, stream=name, offset=offset)
+        if output.sent >= output.spool.end:
+            output.unsent_since = None
+        self._unstall(execution)
+
+    def _may_send(self, execution: Execution) -> bool:
+        return (
+            execution.credit is not None
+            and execution.credited < execution.credit
+            and len(self._outgoing) < _WRITE_LIMIT
+        )
+
+    def _unstall(self, execution: Execution) -> None:
+        for name in STREAMS:
+            output = execution.outputs[name]
+            if output.pipe is not None and self._room(execution, output) > 0:
+                self._watch_output(execution, name)
+
+    def _tell_state(self, execution: Execution) -> None:
+        if execution.process is not None:
+            self._send("started", id=execution.id, pid=execution.process.pid, start_ticks=execution.start_ticks)
+
+    def _send(self, type_: str, payload: bytes = b"", **fields: Any) -> None:
+        if self._agent is None:
+            return
+        self._outgoing += protocol.encode(type_, payload, **fields)
+        with contextlib.suppress(OSError):
+            self._flush()
+
+    def _flush(self) -> None:
+        assert self._agent is not None
+        with contextlib.suppress(BlockingIOError):
+            sent = self._agent.send(self._outgoing)
+            del self._outgoing[:sent]
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
+        self._selector.modify(self._agent, events, None)
+
+    # --- files ---------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> socket.socket:
+        path = self._directory / "sock"
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        directory = os.open(self._directory, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # A unix address has at most 108 bytes; data directories may be deeper than that.
+            listener.bind(f"/proc/self/fd/{directory}/sock")
+        finally:
+            os.close(directory)
+        path.chmod(0o600)
+        listener.listen(8)
+        listener.setblocking(False)
+        return listener
+
+    def _write_pid_file(self) -> None:
+        facts = {
+            "pid": os.getpid(),
+            "start_ticks": leftovers.start_ticks(os.getpid()),
+            "boot_id": leftovers.boot_id(),
+            "instance_id": self._instance_id,
+        }
+        scratch = self._directory / ".pid"
+        scratch.write_text(json.dumps(facts))
+        scratch.replace(self._directory / "pid")
+
+    def _watch(self, descriptor: int, then: Callable[[], None]) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.register(descriptor, selectors.EVENT_READ, then)
+
+    def _unwatch(self, descriptor: int) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(descriptor)
+
+
+def main() -> None:
+    """Entry point: the directory is the only argument."""
+    directory = Path(sys.argv[1])
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + IDLE_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return  # another runner is alive
+            time.sleep(0.05)
+    runner = Runner(directory)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGTERM, lambda *_: runner.terminate())
+    runner._watch(wake_read, lambda: None)  # noqa: SLF001  # the wake-up pipe belongs to the same loop
+    runner.run()

@@ -1,0 +1,126 @@
+"""The output of one stream until its end is acknowledged: a head and a ring behind it, in memory while it is small.
+
+Offsets count from the first byte that the process wrote. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+MEMORY_LIMIT = 64 * 1024
+"""Bytes of one stream that are kept in memory before a file is made."""
+
+
+class Spool:
+    """Keeps the first `head_limit` bytes and the last `ring_limit` bytes of a stream."""
+
+    def __init__(self, path: Path, *, head_limit: int, ring_limit: int) -> None:
+        self._path = path
+        self._head_limit = head_limit
+        self._ring_limit = ring_limit
+        self._memory: bytearray | None = bytearray()
+        self._file: int | None = None
+        self._head_end = 0
+        self._ring_start = 0
+        self.end = 0
+        """Offset of the next byte."""
+
+    def room(self, unread_from: int) -> int:
+        """How many bytes may be added before one that was not read yet is overwritten."""
+        first_unread = max(unread_from, self._head_end)
+        if self.end < self._head_limit:
+            return self._head_limit + self._ring_limit - self.end
+        return self._ring_limit - (self.end - first_unread)
+
+    def add(self, data: bytes) -> None:
+        """Add bytes; the oldest behind the head give way."""
+        if self._memory is not None and self.end + len(data) <= min(MEMORY_LIMIT, self._head_limit):
+            self._memory += data
+            self.end += len(data)
+            self._head_end = self.end
+            return
+        try:
+            self._spill()
+            self._write(data)
+        except OSError:
+            # The disk is full: the process goes on, these bytes become a gap.
+            self.end += len(data)
+            self._ring_start = self.end
+        else:
+            self.end += len(data)
+
+    def read(self, offset: int, size: int) -> tuple[int, bytes]:
+        """Bytes from an offset on, or from the next one that is kept: (offset, bytes); no bytes at the end."""
+        offset = self.first_kept(offset)
+        if offset >= self.end:
+            return offset, b""
+        limit = self._head_end if offset < self._head_end else self.end
+        size = min(size, limit - offset)
+        if self._memory is not None:
+            return offset, bytes(self._memory[offset : offset + size])
+        return offset, self._read_file(offset, size)
+
+    def first_kept(self, offset: int) -> int:
+        """The first offset from this one on that is kept, or the end."""
+        if offset < self._head_end:
+            return offset
+        return min(self.end, max(offset, self._ring_start))
+
+    def close(self) -> None:
+        """Let everything go."""
+        self._memory = None
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def _spill(self) -> None:
+        if self._memory is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(descriptor, self._memory, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._file, self._memory = descriptor, None
+        self._ring_start = self.end
+
+    def _write(self, data: bytes) -> None:
+        assert self._file is not None
+        offset = self.end
+        view = memoryview(data)
+        if offset < self._head_limit and self._head_end == offset:
+            part = view[: self._head_limit - offset]
+            _write_all(self._file, part, offset)
+            self._head_end = self._ring_start = offset = offset + len(part)
+            view = view[len(part) :]
+        if len(view) > self._ring_limit:
+            offset += len(view) - self._ring_limit
+            view = view[-self._ring_limit :]
+        while view:
+            place = (offset - self._head_limit) % self._ring_limit
+            part = view[: self._ring_limit - place]
+            self._ring_start = max(self._ring_start, offset + len(part) - self._ring_limit)
+            _write_all(self._file, part, self._head_limit + place)
+            offset += len(part)
+            view = view[len(part) :]
+
+    def _read_file(self, offset: int, size: int) -> bytes:
+        assert self._file is not None
+        if offset < self._head_end:
+            return os.pread(self._file, size, offset)
+        place = (offset - self._head_limit) % self._ring_limit
+        return os.pread(self._file, min(size, self._ring_limit - place), self._head_limit + place)
+
+
+def _write_all(descriptor: int, data: bytearray | memoryview, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        offset += written
+        view = view[written:]

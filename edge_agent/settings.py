@@ -1,0 +1,127 @@
+"""Settings of the agent: the only reader of its environment, read once at start. No framework: a node stays small."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from edge_wire.channel import target_of
+from edge_wire.errors import EdgeError, SettingsInvalid
+from edge_wire.names import check_labels
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """`/var/lib/edge-agent` for root, the user's state directory for others."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/edge-agent")
+    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Path(state) / "edge-agent"
+
+
+def _setting(default: Any, description: str, read: Callable[[str], Any], shown: str = "") -> Any:
+    metadata = {"description": description, "read": read, "shown": shown}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _urls(text: str) -> list[str]:
+    urls = [part.strip() for part in text.split(",") if part.strip()]
+    for url in urls:
+        target_of(url)
+    return urls
+
+
+def _labels(text: str) -> dict[str, str]:
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    if any(not separator for _, separator, _ in pairs):
+        raise ValueError("must be name=value, separated by commas")
+    labels = {name: value for name, _, value in pairs}
+    check_labels(labels, agent=True)
+    return labels
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, by environment variable of the same name in capitals."""
+
+    data_dir: Path = _setting(
+        Path(),
+        "Where the agent keeps its identity, its journal and its runner. Mode 0700.",
+        Path,
+        "`/var/lib/edge-agent` (root) or `~/.local/state/edge-agent`",
+    )
+    enrollment_key_file: Path | None = _setting(
+        None, "File with an enrollment key; read at start while the agent is not enrolled.", Path
+    )
+    enrollment_key: str = _setting(
+        "", "The enrollment key itself. A file is better: environments are easy to read.", str
+    )
+    fallback_admin_urls: list[str] = _setting(
+        [], "More places to find an admin, `https://host:port`, separated by commas.", _urls
+    )
+    execution_concurrency: int = _setting(16, "How many commands run at once; more wait.", _between(1, 4096))
+    spool_bytes: int = _setting(
+        64 * 1024 * 1024,
+        "How much output of one command is kept on the node until it is delivered.",
+        _between(256 * 1024, 2**40),
+    )
+    node_alias: str = _setting("", "Name to ask for when enrolling. Default: the host name.", str)
+    node_labels: dict[str, str] = _setting(
+        {}, "The node's own labels, `name=value` separated by commas; they appear under `node/`.", _labels
+    )
+    log_format: str = _setting(
+        "auto", "`text`, `json`, or `auto`: text on a terminal, else JSON.", _one_of("auto", "text", "json")
+    )
+    log_level: str = _setting("info", "Least level logged.", _one_of("debug", "info", "warning", "error"))
+
+
+HIDDEN = frozenset(item.name.upper() for item in fields(Settings))
+"""Variables that commands must not see."""
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment. Raises SettingsInvalid with one line per mistake."""
+    values: dict[str, Any] = {"data_dir": default_data_dir(environ)}
+    mistakes = []
+    for item in fields(Settings):
+        text = environ.get(item.name.upper(), "").strip()
+        if not text:
+            continue
+        try:
+            values[item.name] = item.metadata["read"](text)
+        except (ValueError, EdgeError) as error:
+            mistakes.append(f"{item.name.upper()}: {error}")
+    if mistakes:
+        raise SettingsInvalid("\n".join(mistakes))
+    return Settings(**values)
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Name, default and description of every setting."""
+    rows = []
+    for item in fields(Settings):
+        default = item.metadata["shown"] or (f"`{item.default}`" if isinstance(item.default, (int, str)) else "")
+        rows.append((item.name.upper(), "–" if default in {"", "``"} else default, item.metadata["description"]))
+    return rows
