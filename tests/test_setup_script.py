@@ -1,4 +1,4 @@
-"""Checks scripts/setup, quickstart and test with stand-ins for Python, pip and apt-get: what runs, when, and what never.
+"""Checks the set-up scripts with stand-ins for Python, pip and apt-get: what runs, when, and what never.
 
 The real installation is what CI begins with.
 """

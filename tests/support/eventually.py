@@ -3,15 +3,17 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 Result = TypeVar("Result")
 POLL_SECONDS = 0.02
 
 
-async def eventually(
-    check: Callable[[], Result | Awaitable[Result]], *, within: float = 10.0, what: str = ""
-) -> Result:
+@overload
+async def eventually(check: Callable[[], Awaitable[Result]], *, within: float = ..., what: str = ...) -> Result: ...
+@overload
+async def eventually(check: Callable[[], Result], *, within: float = ..., what: str = ...) -> Result: ...
+async def eventually(check: Callable[[], object], *, within: float = 10.0, what: str = "") -> object:
     """Call `check` until it returns something true, and return that; fail after `within` seconds.
 
     An AssertionError in `check` means "not yet"; the last one is in the failure.

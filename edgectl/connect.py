@@ -1,0 +1,111 @@
+"""A connection to an admin: the context's URLs in order, the credential, and one stub per service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TypeVar
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported; its own lines explain nothing to operators
+
+import grpc
+
+from edge_wire import calls
+from edge_wire.channel import open_channel
+from edge_wire.errors import Unavailable
+from edge_wire.v1 import (
+    admin_pb2_grpc,
+    audit_pb2_grpc,
+    cluster_pb2_grpc,
+    command_pb2_grpc,
+    enrollment_pb2_grpc,
+    node_pb2_grpc,
+    principal_pb2,
+    principal_pb2_grpc,
+)
+from edgectl.contexts import Context, find_context
+from edgectl.invocation import Invocation
+from edgectl.secret_store import read_token
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+
+class Admin:
+    """An admin that answers."""
+
+    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+        self.channel = channel
+        self.token = token
+
+    async def call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        timeout: timedelta = calls.UNARY_TIMEOUT,
+    ) -> ResponseT:
+        """Make one unary call. Raises EdgeError."""
+        return await calls.call(method, request, token=self.token, timeout=timeout)
+
+    @cached_property
+    def admins(self) -> admin_pb2_grpc.AdminServiceAsyncStub:
+        return admin_pb2_grpc.AdminServiceStub(self.channel)
+
+    @cached_property
+    def audit(self) -> audit_pb2_grpc.AuditServiceAsyncStub:
+        return audit_pb2_grpc.AuditServiceStub(self.channel)
+
+    @cached_property
+    def clusters(self) -> cluster_pb2_grpc.ClusterServiceAsyncStub:
+        return cluster_pb2_grpc.ClusterServiceStub(self.channel)
+
+    @cached_property
+    def commands(self) -> command_pb2_grpc.CommandServiceAsyncStub:
+        return command_pb2_grpc.CommandServiceStub(self.channel)
+
+    @cached_property
+    def enrollment_keys(self) -> enrollment_pb2_grpc.EnrollmentKeyServiceAsyncStub:
+        return enrollment_pb2_grpc.EnrollmentKeyServiceStub(self.channel)
+
+    @cached_property
+    def nodes(self) -> node_pb2_grpc.NodeServiceAsyncStub:
+        return node_pb2_grpc.NodeServiceStub(self.channel)
+
+    @cached_property
+    def tokens(self) -> principal_pb2_grpc.TokenServiceAsyncStub:
+        return principal_pb2_grpc.TokenServiceStub(self.channel)
+
+
+@asynccontextmanager
+async def connected(invocation: Invocation) -> AsyncIterator[Admin]:
+    """The admin of this call's context. Raises NotLoggedIn, ContextNotFound, CredentialUnreadable, Unavailable."""
+    context = find_context(invocation.context)
+    async with connected_to(context, read_token(context)) as admin:
+        yield admin
+
+
+@asynccontextmanager
+async def connected_to(context: Context, token: str) -> AsyncIterator[Admin]:
+    """The first admin of a context that answers; with one URL nothing is asked beforehand."""
+    admin = await _first_answering(context, token)
+    try:
+        yield admin
+    finally:
+        await admin.channel.close()
+
+
+async def _first_answering(context: Context, token: str) -> Admin:
+    urls: Sequence[str] = context.admin_urls
+    for url in urls[:-1]:
+        admin = Admin(open_channel(url, [context.ca_certificate]), token)
+        try:
+            await admin.call(admin.tokens.WhoAmI, principal_pb2.WhoAmIRequest(), timeout=timedelta(seconds=5))
+        except Unavailable:
+            await admin.channel.close()
+        else:
+            return admin
+    return Admin(open_channel(urls[-1], [context.ca_certificate]), token)

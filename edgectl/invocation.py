@@ -1,0 +1,78 @@
+"""One call of edgectl: what holds for every command, read from the command line and the environment once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from edge_wire.errors import UsageError
+
+OutputFormat = Literal["text", "wide", "json", "jsonl"]
+ColorChoice = Literal["auto", "always", "never"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invocation:
+    """What holds for every command."""
+
+    context: str | None = None
+    output: OutputFormat = "text"
+    color: ColorChoice = "auto"
+    is_debug: bool = False
+    is_quiet: bool = False
+    remote_argv: Sequence[str] | None = None
+    """What stood behind the first `--`; None when there was none."""
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether stdout is for programs."""
+        return self.output in {"json", "jsonl"}
+
+    def has_color(self) -> bool:
+        """Whether stdout takes colour."""
+        if self.color != "auto":
+            return self.color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        return bool(os.environ.get("CLICOLOR_FORCE")) or sys.stdout.isatty()
+
+
+_VALUED = {"--context": "context", "-o": "output", "--output": "output", "--color": "color"}
+_FLAGS = {"--debug": "is_debug", "-q": "is_quiet", "--quiet": "is_quiet"}
+
+
+def split_arguments(argv: Sequence[str]) -> tuple[Invocation, list[str]]:
+    """Cut argv at the first `--`, take out what holds for every command wherever it stands, and return the rest.
+
+    Raises UsageError.
+    """
+    remote: list[str] | None = None
+    words = list(argv)
+    if "--" in words:
+        cut = words.index("--")
+        words, remote = words[:cut], words[cut + 1 :]
+    found: dict[str, str | bool] = {}
+    rest: list[str] = []
+    queue = iter(words)
+    for word in queue:
+        name, has_value, value = word.partition("=")
+        if name in _VALUED and (has_value or word == name):
+            value = value if has_value else next(queue, "")
+            if not value:
+                raise UsageError(f"{name} needs a value")
+            found[_VALUED[name]] = value
+        elif word in _FLAGS:
+            found[_FLAGS[word]] = True
+        else:
+            rest.append(word)
+    return _to_invocation(found, remote), rest
+
+
+def _to_invocation(found: dict[str, str | bool], remote: list[str] | None) -> Invocation:
+    for name, choices in (("output", get_args(OutputFormat)), ("color", get_args(ColorChoice))):
+        if found.get(name, choices[0]) not in choices:
+            raise UsageError(f"--{name} must be one of {', '.join(choices)}")
+    return Invocation(remote_argv=remote, **found)  # type: ignore[arg-type]  # the words were checked above

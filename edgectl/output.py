@@ -1,0 +1,138 @@
+"""How results and errors are shown: tables for people, JSON for programs. Data goes to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from edge_wire.errors import EdgeError
+from edge_wire.names import printable
+from edgectl.invocation import Invocation
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table."""
+
+    title: str
+    show: Callable[[Row], str]
+    is_wide: bool = False
+    """Only with `-o wide`."""
+
+
+def column(title: str, key: str, *, is_wide: bool = False) -> Column:
+    """A column that shows one value as it is."""
+    return Column(title=title, show=lambda row: text_of(row.get(key)), is_wide=is_wide)
+
+
+def time_column(title: str, key: str, *, is_wide: bool = False) -> Column:
+    """A column that shows how long ago something was, or in how long it will be."""
+    return Column(title=title, show=lambda row: relative(row.get(key)), is_wide=is_wide)
+
+
+def emit_list(invocation: Invocation, rows: Sequence[Row], columns: Sequence[Column], *, empty: str) -> None:
+    """Show many things: a table, a JSON array, or one JSON object per line."""
+    if invocation.output == "json":
+        _print(json.dumps(list(rows), indent=2, ensure_ascii=False))
+    elif invocation.output == "jsonl":
+        for row in rows:
+            _print(json.dumps(row, ensure_ascii=False))
+    elif not rows:
+        note(empty)
+    else:
+        shown = [item for item in columns if invocation.output == "wide" or not item.is_wide]
+        for line in _table(rows, shown):
+            _print(line)
+
+
+def emit_object(invocation: Invocation, row: Row, *, text: str | None = None) -> None:
+    """Show one thing: its fields, or `text` for people."""
+    if invocation.output == "json":
+        _print(json.dumps(row, indent=2, ensure_ascii=False))
+    elif invocation.output == "jsonl":
+        _print(json.dumps(row, ensure_ascii=False))
+    elif text is not None:
+        _print(text)
+    else:
+        for name, value in row.items():
+            if name != "schema" and value not in (None, "", [], {}):
+                _print(f"{name:16} {text_of(value)}")
+
+
+def fail(invocation: Invocation, error: EdgeError) -> int:
+    """Say what went wrong: one line on stderr, and an object on stdout for programs. Returns the exit code."""
+    if invocation.is_machine:
+        _print(json.dumps(error_object(error), ensure_ascii=False))
+    request = f" (request {error.request_id})" if error.exit_code == 1 and error.request_id else ""
+    hint = f". {error.hint}" if error.hint else ""
+    note(f"edgectl: {error.code}: {printable(error.message, 2000)}{request}{printable(hint, 2000)}")
+    return error.exit_code
+
+
+def error_object(error: EdgeError) -> dict[str, Any]:
+    """The object of schema `edgectl.error/v1`."""
+    return {
+        "schema": "edgectl.error/v1",
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.may_be_repeated,
+        "started": {"yes": True, "no": False, "unknown": "unknown"}[error.started],
+        "request_id": error.request_id,
+    }
+
+
+def note(line: str) -> None:
+    """Say something to the person, not to the program."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def text_of(value: Any) -> str:
+    """One safe word or line for people."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ",".join(f"{printable(str(name))}={printable(str(item))}" for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ",".join(printable(str(item)) for item in value)
+    return printable(str(value))
+
+
+def relative(text: str | None) -> str:
+    """A time as people say it."""
+    if not text:
+        return "–"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+    span = _span(abs(seconds))
+    return f"{span} ago" if seconds >= 0 else f"in {span}"
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
+    cells = [[item.title for item in columns], *([item.show(row) for item in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    limit = shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() else 0
+    for line in cells:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        yield text[: limit - 1] + "…" if limit and len(text) > limit else text
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
