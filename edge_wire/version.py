@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+from edge_wire.release import PROGRAM as PROGRAM
 from edge_wire.v1 import session_pb2
-
-PROGRAM = "0.1.0"
-"""Version of the three programs; the packaging test holds it against pyproject.toml."""
 
 PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 0

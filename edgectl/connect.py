@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -109,3 +110,13 @@ async def _first_answering(context: Context, token: str) -> Admin:
         else:
             return admin
     return Admin(open_channel(urls[-1], [context.ca_certificate]), token)
+
+
+def ask(invocation: Invocation, question: Callable[[Admin], Awaitable[ResponseT]]) -> ResponseT:
+    """Connect, ask one thing, leave. Raises EdgeError."""
+
+    async def work() -> ResponseT:
+        async with connected(invocation) as admin:
+            return await question(admin)
+
+    return asyncio.run(work())

@@ -63,7 +63,7 @@ def load_contexts() -> Contexts:
 
 
 def find_context(flag: str | None) -> Context:
-    """The context of this call: flag, then EDGECTL_CONTEXT, then the current one. Raises NotLoggedIn, ContextNotFound."""
+    """The context of this call: flag, EDGECTL_CONTEXT, or the current one. Raises NotLoggedIn, ContextNotFound."""
     contexts = load_contexts()
     name = flag or os.environ.get("EDGECTL_CONTEXT") or contexts.current
     if not name:

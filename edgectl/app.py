@@ -1,0 +1,101 @@
+"""The command tree, loaded on demand: `--help`, completion and `version` import nothing that a command would need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+EPILOG = """For every command: --context NAME, -o text|wide|json|jsonl, --color auto|always|never, -q, --debug.
+
+Examples: edgectl demo up · edgectl exec --all -- uptime · edgectl node list -o wide"""
+
+
+class Entry(NamedTuple):
+    """One command: where it lives, and its line in the help (a test holds it against the command's own)."""
+
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "exec": Entry("execute", "Run a command on nodes, now, and stream back what it writes."),
+    "node": Entry("node", "Nodes: list, show, set, alias, move, delete."),
+    "cluster": Entry("cluster", "Clusters: list, show, create, set, delete."),
+    "enroll-key": Entry("enroll_key", "Enrollment keys: what lets new machines join."),
+    "command": Entry("command", "Commands that ran: list, show, cancel."),
+    "token": Entry("token", "Tokens: list, show, create, delete."),
+    "audit": Entry("audit", "The audit log: who changed what."),
+    "admin": Entry("admin", "The admin itself: status."),
+    "login": Entry("login", "Log in with a login string."),
+    "logout": Entry("logout", "Forget a context and its credential."),
+    "context": Entry("context", "Contexts: list, use, show, delete."),
+    "config": Entry("config", "Where edgectl keeps its configuration."),
+    "demo": Entry("demo", "A whole fleet on this machine: up, status, down."),
+    "version": Entry("version", "Print the version."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command when it is called; help and completion get a stub with its help line."""
+
+    _is_only_naming = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        if self._is_only_naming:
+            return TyperCommand(cmd_name, help=entry.help)
+        module = import_module(f"edgectl.commands.{entry.module}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._only_naming(lambda: super(LazyGroup, self).format_help(ctx, formatter))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        return self._only_naming(lambda: super(LazyGroup, self).shell_complete(ctx, incomplete))
+
+    def _only_naming(self, work: Callable[[], Any]) -> Any:
+        self._is_only_naming = True
+        try:
+            return work()
+        finally:
+            self._is_only_naming = False
+
+
+def new_app(help_text: str) -> typer.Typer:
+    """A group of commands with the settings that all groups share."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+root = typer.Typer(
+    cls=LazyGroup,
+    help="Operate fleets of Linux machines that nobody touches.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@root.callback()
+def _root() -> None:
+    """Typer needs a callback to make a group."""

@@ -1,0 +1,121 @@
+"""`edgectl node`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edge_wire.errors import UsageError
+from edge_wire.v1 import node_pb2 as pb
+from edge_wire.v1 import selector_pb2
+from edgectl import shapes
+from edgectl.app import new_app
+from edgectl.asking import confirm
+from edgectl.connect import Admin, ask
+from edgectl.options import Yes, invocation_of, read_labels
+from edgectl.output import Column, column, emit_list, emit_object, note, text_of, time_column
+
+app = new_app("Nodes: list, show, set, alias, move, delete.")
+
+Node = Annotated[str, typer.Argument(help="Alias, alias.cluster, id, first characters of the id, or DNS name.")]
+
+
+@app.command("list", epilog="Example: edgectl node list --cluster oslo -o wide")
+def list_nodes(
+    ctx: typer.Context,
+    node: Annotated[list[str] | None, typer.Argument(help="Only these nodes.")] = None,
+    cluster: Annotated[list[str] | None, typer.Option(help="Only nodes of this cluster.")] = None,
+) -> None:
+    """List nodes; offline ones too, with when they were last seen."""
+    invocation = invocation_of(ctx)
+    selector = selector_pb2.Selector(nodes=node or [], clusters=cluster or [])
+    rows = [shapes.node(item) for item in ask(invocation, lambda admin: _all_pages(admin, selector))]
+    columns = [
+        column("NAME", "name"),
+        column("STATUS", "status"),
+        column("CLUSTER", "cluster"),
+        time_column("LAST SEEN", "last_seen"),
+        Column(title="OS", show=lambda row: text_of(row["facts"]["os"])),
+        column("LABELS", "labels"),
+        Column(title="ARCH", show=lambda row: text_of(row["facts"]["arch"]), is_wide=True),
+        column("AGENT", "agent_version", is_wide=True),
+        column("ID", "id", is_wide=True),
+    ]
+    emit_list(invocation, rows, columns, empty="no nodes; add one: edgectl enroll-key create")
+
+
+@app.command(epilog="Example: edgectl node show edge07 -o json")
+def show(ctx: typer.Context, node: Node) -> None:
+    """Show one node."""
+    invocation = invocation_of(ctx)
+    found = ask(invocation, lambda admin: admin.call(admin.nodes.Get, pb.GetNodeRequest(node=node)))
+    emit_object(invocation, shapes.node(found))
+
+
+@app.command("set", epilog="Example: edgectl node set edge07 --label site=oslo --unlabel role")
+def set_node(
+    ctx: typer.Context,
+    node: Node,
+    label: Annotated[list[str] | None, typer.Option(help="Label name=value to add or replace.")] = None,
+    unlabel: Annotated[list[str] | None, typer.Option(help="Label name to remove.")] = None,
+) -> None:
+    """Set and remove labels."""
+    invocation = invocation_of(ctx)
+    if not label and not unlabel:
+        raise UsageError("nothing to set", hint="give --label name=value or --unlabel name")
+    request = pb.UpdateNodeRequest(node=node, set_labels=read_labels(label or []), unset_labels=unlabel or [])
+    changed = ask(invocation, lambda admin: admin.call(admin.nodes.Update, request))
+    emit_object(
+        invocation, shapes.node(changed), text=f"{changed.name}: {text_of(dict(changed.labels)) or 'no labels'}"
+    )
+
+
+@app.command(epilog="Example: edgectl node alias 9f3c web-1")
+def alias(
+    ctx: typer.Context,
+    node: Node,
+    name: Annotated[str, typer.Argument(help="The name to give or take away.")],
+    delete: Annotated[bool, typer.Option("--delete", help="Take the name away.")] = False,
+) -> None:
+    """Give a node one more name, or take one away."""
+    invocation = invocation_of(ctx)
+
+    async def work(admin: Admin) -> pb.Node:
+        if delete:
+            return await admin.call(admin.nodes.RemoveAlias, pb.RemoveAliasRequest(node=node, alias=name))
+        return await admin.call(admin.nodes.AddAlias, pb.AddAliasRequest(node=node, alias=name))
+
+    changed = ask(invocation, work)
+    emit_object(invocation, shapes.node(changed), text=f"{changed.name}: {text_of(list(changed.aliases))}")
+
+
+@app.command(epilog="Example: edgectl node move edge07 bergen")
+def move(
+    ctx: typer.Context, node: Node, cluster: Annotated[str, typer.Argument(help="Name of the new cluster.")]
+) -> None:
+    """Move a node with its aliases to another cluster."""
+    invocation = invocation_of(ctx)
+    request = pb.MoveNodeRequest(node=node, cluster=cluster)
+    moved = ask(invocation, lambda admin: admin.call(admin.nodes.Move, request))
+    emit_object(invocation, shapes.node(moved), text=f"{moved.name} is in {moved.cluster} now")
+
+
+@app.command(epilog="Example: edgectl node delete edge07 --yes")
+def delete(ctx: typer.Context, node: Node, yes: Yes = False) -> None:
+    """Delete a node: its credential stops working at once and what it runs is dropped."""
+    invocation = invocation_of(ctx)
+    confirm(invocation, f"delete node {node}", is_yes=yes)
+    ask(invocation, lambda admin: admin.call(admin.nodes.Delete, pb.DeleteNodeRequest(node=node)))
+    note(f"deleted node {node}")
+
+
+async def _all_pages(admin: Admin, selector: selector_pb2.Selector) -> list[pb.Node]:
+    found: list[pb.Node] = []
+    token = ""
+    while True:
+        page = await admin.call(admin.nodes.List, pb.ListNodesRequest(selector=selector, page_token=token))
+        found += page.nodes
+        token = page.next_page_token
+        if not token:
+            return found
