@@ -162,7 +162,9 @@ def _from_grpc(code: grpc.StatusCode, details: str) -> EdgeError:
     if code is grpc.StatusCode.UNAVAILABLE:
         if "CERTIFICATE_VERIFY_FAILED" in details or "Verification Check failed" in details:
             return errors.AdminUntrusted(hint="the address is another installation's, or someone is in between")
-        return errors.Unavailable(f"the admin cannot be reached ({_first_clause(details)})")
+        if "failed to connect" in details:
+            return errors.Unavailable(f"the admin cannot be reached ({_first_clause(details)})")
+        return errors.StreamBroken(f"the connection to the admin broke ({_first_clause(details)})")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return errors.MessageTooLarge()
     simple: dict[grpc.StatusCode, type[EdgeError]] = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -19,11 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge_wire.errors import EnrollmentProofInvalid, SecretInvalid
-
-Role = Literal["admin", "node"]
-
-SERVER_NAMES: dict[Role, str] = {"admin": "admin.edge.internal", "node": "node.edge.internal"}
-"""The DNS name in every certificate of a role; clients ask for it whatever host they dial."""
+from edge_wire.roles import SERVER_NAMES, Role
 
 _NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)

@@ -3,13 +3,14 @@ gRPC, so they are written here once and tested by a peer that freezes."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import grpc
 
-from edge_wire import certificates
 from edge_wire.errors import InvalidValue, SecretInvalid
+from edge_wire.roles import SERVER_NAMES
 
 DEFAULT_PORT = 44100
 REQUEST_LIMIT = 4 * 1024 * 1024
@@ -29,7 +30,7 @@ _KEEPALIVE = [
 
 CLIENT_OPTIONS: list[tuple[str, int | str]] = [
     *_KEEPALIVE,
-    ("grpc.ssl_target_name_override", certificates.SERVER_NAMES["admin"]),
+    ("grpc.ssl_target_name_override", SERVER_NAMES["admin"]),
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
     ("grpc.max_send_message_length", RESPONSE_LIMIT),
@@ -71,6 +72,6 @@ def open_channel(url: str, ca_certificates: Sequence[bytes]) -> grpc.aio.Channel
     """
     if not ca_certificates:
         raise SecretInvalid("no CA certificate to trust")
-    roots = b"".join(certificates.to_pem(der) for der in ca_certificates)
+    roots = "".join(ssl.DER_cert_to_PEM_cert(der) for der in ca_certificates).encode()
     credentials = grpc.ssl_channel_credentials(root_certificates=roots)
     return grpc.aio.secure_channel(target_of(url), credentials, options=CLIENT_OPTIONS)

@@ -28,7 +28,7 @@ class EdgeError(Exception):
         started: Started = "no",
         request_id: str = "",
     ) -> None:
-        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.message = message or default_message(type(self))
         self.hint = hint
         self.started = started
         self.request_id = request_id
@@ -38,6 +38,11 @@ class EdgeError(Exception):
     def may_be_repeated(self) -> bool:
         """Whether the same call may be made again: never when it is unknown whether something was started."""
         return self.retryable and self.started != "unknown"
+
+
+def default_message(kind: type[EdgeError]) -> str:
+    """The first line of the class's docstring, as a clause."""
+    return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 class Internal(EdgeError):
@@ -263,6 +268,66 @@ class ScopeDenied(Denied):
     """This credential is confined to other clusters."""
 
     code = "scope_denied"
+
+
+# --- some node could not be asked, or its end is not known: exit 4 ------------------------------------------------
+
+
+class NodeOffline(EdgeError):
+    """The node is offline."""
+
+    code = "node_offline"
+    status = "UNAVAILABLE"
+    exit_code = 4
+    retryable = True
+
+
+class NoContact(EdgeError):
+    """The node's session is gone; what was started runs on."""
+
+    code = "no_contact"
+    status = "UNAVAILABLE"
+    exit_code = 4
+
+
+class ExecutionLost(EdgeError):
+    """It may have started and its end cannot be known."""
+
+    code = "execution_lost"
+    status = "DATA_LOSS"
+    exit_code = 4
+
+
+class ExecutionExpired(EdgeError):
+    """It was queued for too long and never started."""
+
+    code = "execution_expired"
+    status = "DEADLINE_EXCEEDED"
+    exit_code = 4
+
+
+class ExecutionDropped(EdgeError):
+    """The node was deleted."""
+
+    code = "execution_dropped"
+    status = "ABORTED"
+    exit_code = 4
+
+
+class ExecutionNotStarted(EdgeError):
+    """It was stopped before it started."""
+
+    code = "execution_not_started"
+    status = "ABORTED"
+    exit_code = 8
+
+
+class OutputIncomplete(EdgeError):
+    """Some of the output is not to be had any more."""
+
+    code = "output_incomplete"
+    status = "DATA_LOSS"
+    exit_code = 4
 
 
 # --- try again: exit 9 -------------------------------------------------------------------------------------------

@@ -70,10 +70,15 @@ def fail(invocation: Invocation, error: EdgeError) -> int:
     """Say what went wrong: one line on stderr, and an object on stdout for programs. Returns the exit code."""
     if invocation.is_machine:
         _print(json.dumps(error_object(error), ensure_ascii=False))
+    note(error_line(error))
+    return error.exit_code
+
+
+def error_line(error: EdgeError) -> str:
+    """Code, what happened, and what to type next, in one line."""
     request = f" (request {error.request_id})" if error.exit_code == 1 and error.request_id else ""
     hint = f". {error.hint}" if error.hint else ""
-    note(f"edgectl: {error.code}: {printable(error.message, 2000)}{request}{printable(hint, 2000)}")
-    return error.exit_code
+    return f"edgectl: {error.code}: {printable(error.message, 2000)}{request}{printable(hint, 2000)}"
 
 
 def error_object(error: EdgeError) -> dict[str, Any]:

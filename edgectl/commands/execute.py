@@ -1,0 +1,171 @@
+"""`edgectl exec`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from edge_wire.errors import EdgeError, UsageError
+from edge_wire.v1 import command_pb2 as pb
+from edgectl.app import new_app
+from edgectl.asking import agrees
+from edgectl.connect import ask
+from edgectl.durations import parse_duration
+from edgectl.execution import wishes as wishing
+from edgectl.execution.exit_codes import OWN_FAILURE
+from edgectl.execution.foreground import run_foreground
+from edgectl.execution.wishes import Wishes
+from edgectl.invocation import Invocation
+from edgectl.options import Yes, invocation_of
+from edgectl.output import Column, emit_list, emit_object, fail, text_of
+
+app = new_app("Run a command on nodes, now, and stream back what it writes.")
+
+ASK_ABOVE = 20
+"""More targets than this are asked about on a terminal."""
+
+EXAMPLES = """Examples:
+
+edgectl exec web-1 -- uptime
+
+edgectl exec --all -- uname -r
+
+edgectl exec --cluster oslo --timeout 30s -- systemctl is-active nginx
+
+edgectl exec web-1 --shell -- 'df -h | tail -1'
+
+edgectl exec web-1 -- cat /etc/hosts > hosts-of-web-1"""
+
+
+class ViewChoice(StrEnum):
+    """How output is shown."""
+
+    STREAM = "stream"
+    NONE = "none"
+
+
+class OfflineChoice(StrEnum):
+    """What offline nodes mean."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+class PolicyChoice(StrEnum):
+    """Which exit code."""
+
+    AUTO = "auto"
+    FLEET = "fleet"
+    NONE = "none"
+
+
+@app.command(epilog=EXAMPLES)
+def execute(
+    ctx: typer.Context,
+    selector: Annotated[list[str] | None, typer.Argument(help="Nodes: name, name.cluster, or part of an id.")] = None,
+    cluster: Annotated[list[str] | None, typer.Option(help="Every node of this cluster; may be repeated.")] = None,
+    is_all: Annotated[bool, typer.Option("--all", help="Every node.")] = False,
+    fanout: Annotated[str, typer.Option("--fanout", "-f", help="How many nodes at once: a number or N%.")] = "64",
+    timeout: Annotated[str, typer.Option(help="End the process after this long, such as 30s.")] = "",
+    kill_after: Annotated[str, typer.Option(help="From SIGTERM to SIGKILL. Default: 10s.")] = "",
+    contact_timeout: Annotated[
+        str, typer.Option(help="How long a node may be out of contact before it counts so. Default: 60s.")
+    ] = "",
+    offline: Annotated[
+        OfflineChoice, typer.Option(help="Offline nodes: fail, or skip for the exit code.")
+    ] = OfflineChoice.FAIL,
+    shell: Annotated[bool, typer.Option("--shell", help="Give the words to /bin/sh -c on the node.")] = False,
+    view: Annotated[ViewChoice, typer.Option(help="How output is shown.")] = ViewChoice.STREAM,
+    no_prefix: Annotated[bool, typer.Option("--no-prefix", help="No node in front of lines.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Let terminal escapes through.")] = False,
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress line.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Print the command's id and leave.")] = False,
+    name: Annotated[str, typer.Option(help="A name for the command.")] = "",
+    request_id: Annotated[str, typer.Option(help="The same id again runs nothing twice.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Print the nodes and stop.")] = False,
+    yes: Yes = False,
+    exit_policy: Annotated[
+        PolicyChoice, typer.Option(help="auto: one node's own code passes through; fleet: never; none: always 0.")
+    ] = PolicyChoice.AUTO,
+) -> int:
+    """Run a command on nodes, now, and stream back what it writes."""
+    invocation = invocation_of(ctx)
+    wishes = Wishes(
+        nodes=selector or [],
+        clusters=cluster or [],
+        is_all=is_all,
+        argv=invocation.remote_argv or [],
+        is_shell=shell,
+        fanout=fanout,
+        timeout=parse_duration(timeout) if timeout else None,
+        kill_after=parse_duration(kill_after) if kill_after else None,
+        contact_timeout=parse_duration(contact_timeout) if contact_timeout else None,
+        offline=offline.value,
+        view=view.value,
+        is_raw=raw,
+        has_prefix=not no_prefix,
+        has_progress=not no_progress,
+        name=name,
+        request_id=request_id,
+        exit_policy=exit_policy.value,
+    )
+    wishing.check(wishes, invocation.remote_argv)
+    try:
+        if dry_run:
+            return _show_targets(invocation, wishes)
+        _ask_when_large(invocation, wishes, is_yes=yes)
+        return _detach(invocation, wishes) if detach else run_foreground(invocation, wishes)
+    except EdgeError as error:
+        if not wishes.passes_code or isinstance(error, UsageError):
+            raise
+        fail(invocation, error)
+        return OWN_FAILURE
+
+
+def _show_targets(invocation: Invocation, wishes: Wishes) -> int:
+    rows = [_target(item) for item in _create(invocation, wishes, is_dry_run=True).targets]
+    columns = [
+        Column(title="NODE", show=lambda row: text_of(row["node"]["name"])),
+        Column(title="CLUSTER", show=lambda row: text_of(row["cluster"])),
+        Column(title="ID", show=lambda row: text_of(row["node"]["id"]), is_wide=True),
+    ]
+    emit_list(invocation, rows, columns, empty="no nodes")
+    return 0
+
+
+def _detach(invocation: Invocation, wishes: Wishes) -> int:
+    made = _create(invocation, wishes)
+    row = {
+        "schema": "edgectl.exec.accepted/v1",
+        "command": made.command_id,
+        "repeated": made.repeated_request,
+        "targets": [_target(item) for item in made.targets],
+    }
+    emit_object(invocation, row, text=made.command_id)
+    return 0
+
+
+def _create(invocation: Invocation, wishes: Wishes, *, is_dry_run: bool = False) -> pb.CreateCommandResponse:
+    request = wishing.to_request(wishes, is_dry_run=is_dry_run)
+    return ask(invocation, lambda admin: admin.call(admin.commands.Create, request))
+
+
+def _target(target: pb.Target) -> dict[str, Any]:
+    return {
+        "schema": "edgectl.exec.target/v1",
+        "node": {"id": target.node_id, "name": target.node_name},
+        "cluster": target.cluster,
+    }
+
+
+def _ask_when_large(invocation: Invocation, wishes: Wishes, *, is_yes: bool) -> None:
+    """More than 20 targets from a terminal are asked about. Raises UsageError when the answer is no."""
+    may_be_large = wishes.is_all or wishes.clusters or len(wishes.nodes) > ASK_ABOVE
+    if is_yes or not may_be_large or invocation.is_machine or not sys.stdin.isatty():
+        return
+    count = len(_create(invocation, wishes, is_dry_run=True).targets)
+    if count > ASK_ABOVE and not agrees(f"run on {count} nodes"):
+        raise UsageError("nothing was run")

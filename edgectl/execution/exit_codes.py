@@ -1,0 +1,72 @@
+"""Which exit code a command stands for: pure, after the table of the command line's contract."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+
+from edge_wire import errors
+from edge_wire.errors import EdgeError
+from edgectl.execution.tally import Standing
+from edgectl.execution.wishes import Wishes
+
+OWN_FAILURE = 255
+"""One-node mode: edgectl itself failed, as OpenSSH says it."""
+TIMED_OUT = 124
+INTERRUPTED = 130
+TERMINATED = 143
+
+_ONE_NODE_FAILURES: Mapping[str, type[EdgeError]] = {
+    "offline": errors.NodeOffline,
+    "no_contact": errors.NoContact,
+    "lost": errors.ExecutionLost,
+    "expired": errors.ExecutionExpired,
+    "dropped": errors.ExecutionDropped,
+    "not_started": errors.ExecutionNotStarted,
+}
+
+
+def of_fleet(counts: Mapping[str, int], wishes: Wishes) -> int:
+    """The code of a whole command."""
+    if wishes.exit_policy == "none":
+        return 0
+    unreached = sum(counts[word] for word in ("no_contact", "expired", "dropped", "lost"))
+    if wishes.offline == "fail":
+        unreached += counts["offline"]
+    if unreached:
+        return 4
+    if counts["failed"] or counts["timed_out"] or counts["cancelled"] or counts["not_started"]:
+        return 3
+    return 0
+
+
+def of_one_node(item: Standing) -> int:
+    """The remote code; 128+n for a signal, 124 for a time-out, 255 when there is none to pass on."""
+    end = item.end
+    if end is None or one_node_failure(item) is not None:
+        return OWN_FAILURE
+    if item.outcome == "timed_out":
+        return TIMED_OUT
+    if end.signal:
+        return 128 + _signal_number(end.signal)
+    return end.exit_code if end.HasField("exit_code") else OWN_FAILURE
+
+
+def one_node_failure(item: Standing) -> EdgeError | None:
+    """Why there is no remote code, or None when there is one that tells the truth."""
+    kind = _ONE_NODE_FAILURES.get(item.outcome or "")
+    name = item.target.node_name
+    if kind is not None:
+        message = item.end.error_message if item.end is not None else ""
+        started: errors.Started = "unknown" if item.outcome in {"lost", "no_contact", "dropped"} else "no"
+        return kind(f"{name}: {message or errors.default_message(kind)}", started=started)
+    if item.has_gap:
+        return errors.OutputIncomplete(f"{name}: some of the output is not to be had any more", started="yes")
+    return None
+
+
+def _signal_number(name: str) -> int:
+    try:
+        return int(signal.Signals[name])
+    except KeyError:
+        return int(name.removeprefix("SIG")) if name.removeprefix("SIG").isdigit() else 127

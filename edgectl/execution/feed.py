@@ -1,0 +1,98 @@
+"""The stream of one foreground exec: made once, and taken up again where it broke.
+
+The request carries an id, so asking again before the admin said "accepted" creates nothing twice; after that the
+command is durable and `Watch` goes on from the cursors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+from edge_wire import calls
+from edge_wire.errors import DatabaseUnavailable, EdgeError, ShuttingDown, StreamBroken, Unavailable
+from edge_wire.v1 import command_pb2 as pb
+from edgectl.connect import Admin
+from edgectl.execution.tally import Tally
+
+RETRY_FOR = timedelta(seconds=30)
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+
+
+class Feed:
+    """The stream of one foreground exec."""
+
+    def __init__(
+        self, *, admin: Admin, request: pb.CreateCommandRequest, tally: Tally, on_break: Callable[[EdgeError], None]
+    ) -> None:
+        self._admin = admin
+        self._request = request
+        self._tally = tally
+        self._on_break = on_break
+        self._broken_since: float | None = None
+        self._pause = _FIRST_PAUSE
+
+    async def responses(self) -> AsyncIterator[pb.WatchCommandResponse]:
+        """Every response until the last one; the caller gives each to the tally before it asks for the next.
+
+        Raises EdgeError, with `started` unknown when the command was or may have been accepted.
+        """
+        while True:
+            try:
+                async for response in self._attempt():
+                    self._broken_since = None
+                    self._pause = _FIRST_PAUSE
+                    yield response
+                    if response.HasField("finished"):
+                        return
+                raise StreamBroken
+            except EdgeError as error:
+                await self._wait_or_raise(error)
+
+    async def cancel(self) -> None:
+        """End what runs and start nothing more. Raises EdgeError."""
+        request = pb.CancelCommandRequest(command_id=self._tally.command_id)
+        await self._admin.call(self._admin.commands.Cancel, request)
+
+    def _attempt(self) -> AsyncIterator[pb.WatchCommandResponse]:
+        return self._watch() if self._tally.is_accepted else self._exec()
+
+    async def _exec(self) -> AsyncIterator[pb.WatchCommandResponse]:
+        conversation = calls.converse(self._admin.commands.Exec, token=self._admin.token)
+        try:
+            await conversation.write(pb.ExecRequest(create=self._request))
+            async for response in conversation:
+                yield response.watch
+        finally:
+            conversation.close()
+
+    async def _watch(self) -> AsyncIterator[pb.WatchCommandResponse]:
+        request = pb.WatchCommandRequest(command_id=self._tally.command_id, cursors=self._tally.cursors())
+        async for response in calls.stream(self._admin.commands.Watch, request, token=self._admin.token):
+            yield response
+
+    async def _wait_or_raise(self, error: EdgeError) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._broken_since is None:
+            self._broken_since = now
+            is_first = True
+        else:
+            is_first = False
+        if not self._is_passing(error, is_first) or now - self._broken_since > RETRY_FOR.total_seconds():
+            if self._tally.is_accepted or not is_first or isinstance(error, StreamBroken):
+                error.started = "unknown"
+            raise error
+        if is_first:
+            self._on_break(error)
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    def _is_passing(self, error: EdgeError, is_first: bool) -> bool:
+        """Whether asking again may help and cannot harm."""
+        if isinstance(error, StreamBroken):
+            return True
+        if not self._tally.is_accepted and is_first:
+            return False
+        return type(error) is Unavailable or isinstance(error, (ShuttingDown, DatabaseUnavailable))

@@ -1,0 +1,231 @@
+"""One exec that waits: reads the feed, shows it, obeys Ctrl-C, and ends with an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from edge_wire.errors import EdgeError
+from edge_wire.v1 import node_pb2
+from edgectl import shapes
+from edgectl.connect import Admin, connected
+from edgectl.execution import exit_codes
+from edgectl.execution.feed import Feed
+from edgectl.execution.interrupts import Interrupts
+from edgectl.execution.progress_line import ProgressLine
+from edgectl.execution.sink import Sink
+from edgectl.execution.tally import Tally
+from edgectl.execution.wishes import Wishes, to_request
+from edgectl.invocation import Invocation
+from edgectl.output import error_line, note, relative
+from edgectl.views import summary
+from edgectl.views.exact import ExactView
+from edgectl.views.machine import DocumentView, EventsView
+from edgectl.views.silent import SilentView
+from edgectl.views.stream import StreamView
+from edgectl.views.view import STDERR, STDOUT, Result, View
+
+
+def run_foreground(invocation: Invocation, wishes: Wishes) -> int:
+    """Run it and wait. Returns the exit code. Raises EdgeError when it could not be made at all."""
+
+    async def work() -> int:
+        async with connected(invocation) as admin:
+            return await Foreground(invocation=invocation, wishes=wishes, admin=admin).run()
+
+    return asyncio.run(work())
+
+
+@dataclass(frozen=True)
+class _End:
+    """Why the reading ended."""
+
+    failure: EdgeError | None = None
+    left_with: int | None = None
+
+
+class Foreground:
+    """One exec that waits."""
+
+    def __init__(self, *, invocation: Invocation, wishes: Wishes, admin: Admin) -> None:
+        self._invocation = invocation
+        self._wishes = wishes
+        self._admin = admin
+        self._tally = Tally()
+        self._accepted = asyncio.Event()
+        self._sink = Sink()
+        self._view = choose_view(invocation, wishes, self._tally)
+        self._feed = Feed(
+            admin=admin,
+            request=to_request(wishes, is_exact=wishes.is_one_node and wishes.view != "none"),
+            tally=self._tally,
+            on_break=self._say_broken,
+        )
+        self._progress = ProgressLine(tally=self._tally, sink=self._sink, is_shown=self._has_progress())
+
+    async def run(self) -> int:
+        """Returns the exit code. Raises EdgeError when the command was not accepted."""
+        started = asyncio.get_running_loop().time()
+        cancelling = _Later(self._cancel)
+        with Interrupts(on_first=cancelling.start) as interrupts:
+            end = await self._read_or_leave(interrupts)
+            await cancelling.stop()
+        if end.left_with is not None:
+            self._say_leaving()
+            return end.left_with
+        if end.failure is not None and not self._tally.is_accepted:
+            raise end.failure
+        elapsed = timedelta(seconds=asyncio.get_running_loop().time() - started)
+        return await self._conclude(end, elapsed=elapsed, is_interrupted=interrupts.is_interrupted)
+
+    async def _read_or_leave(self, interrupts: Interrupts) -> _End:
+        reading = asyncio.create_task(self._read())
+        painting = asyncio.create_task(self._progress.run())
+        try:
+            either: set[asyncio.Future[Any]] = {reading, interrupts.leaving}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if interrupts.leaving.done():
+                return _End(left_with=interrupts.leaving.result())
+            return _End(failure=reading.result())
+        finally:
+            for task in (reading, painting):
+                task.cancel()
+            await asyncio.gather(reading, painting, return_exceptions=True)
+
+    async def _read(self) -> EdgeError | None:
+        """Show everything until the command is over or nothing more can be learnt soon."""
+        responses = self._feed.responses()
+        try:
+            async for response in responses:
+                happenings = self._tally.take(response)
+                if self._tally.is_accepted:
+                    self._accepted.set()
+                await self._sink.put(self._progress.before(self._view.show(happenings)))
+                if self._tally.is_settled and not self._tally.has_every_end:
+                    break
+        except EdgeError as error:
+            return error
+        finally:
+            await responses.aclose()  # type: ignore[attr-defined]  # it is an async generator
+        return None
+
+    async def _conclude(self, end: _End, *, elapsed: timedelta, is_interrupted: bool) -> int:
+        result = await self._judge(end, elapsed=elapsed, is_interrupted=is_interrupted)
+        await self._sink.put(self._progress.before(self._view.finish(result)))
+        if result.failure is not None:
+            note(error_line(result.failure))
+        for line in self._last_lines(result):
+            note(line)
+        if end.failure is not None or is_interrupted:
+            self._say_unfinished()
+        return result.exit_code
+
+    async def _judge(self, end: _End, *, elapsed: timedelta, is_interrupted: bool) -> Result:
+        counts = self._tally.counts()
+        standings = sorted(self._tally.standings.values(), key=lambda item: item.target.node_name)
+        failure = end.failure
+        if failure is not None:
+            failure.hint = failure.hint or f"edgectl command show {self._tally.command_id}"
+            code = exit_codes.OWN_FAILURE if self._wishes.passes_code else failure.exit_code
+        elif is_interrupted:
+            code = exit_codes.INTERRUPTED
+        elif self._wishes.passes_code:
+            failure = await self._explain(exit_codes.one_node_failure(standings[0]))
+            code = exit_codes.of_one_node(standings[0])
+        else:
+            code = exit_codes.of_fleet(counts, self._wishes)
+        return Result(
+            command_id=self._tally.command_id,
+            counts=counts,
+            standings=standings,
+            exit_code=code,
+            elapsed=elapsed,
+            failure=failure,
+        )
+
+    async def _explain(self, failure: EdgeError | None) -> EdgeError | None:
+        """Say since when an offline node is away; not knowing it changes nothing."""
+        if failure is None or failure.code not in {"node_offline", "no_contact"}:
+            return failure
+        node_id = next(iter(self._tally.standings.values())).target.node_id
+        try:
+            node = await self._admin.call(self._admin.nodes.Get, node_pb2.GetNodeRequest(node=node_id))
+        except EdgeError:
+            return failure
+        if failure.code == "node_offline":
+            failure.message = f"{node.name} is offline, last seen {relative(shapes.time_of(node, 'last_seen_at'))}"
+            failure.hint = f"edgectl node show {node.name}"
+        else:
+            failure.message = f"{node.name} has been out of contact for too long; what was started runs on"
+            failure.hint = f"edgectl command show {self._tally.command_id}"
+        return failure
+
+    async def _cancel(self) -> None:
+        note("\ncancelling; Ctrl-C again leaves at once")
+        await self._accepted.wait()
+        try:
+            await self._feed.cancel()
+        except EdgeError as error:
+            note(error_line(error))
+
+    def _say_broken(self, error: EdgeError) -> None:
+        if not self._invocation.is_quiet:
+            note(f"{error_line(error)}; trying again")
+
+    def _say_leaving(self) -> None:
+        if self._tally.is_accepted:
+            note(f"left; the command goes on: edgectl command show {self._tally.command_id}")
+        else:
+            note("left before the admin answered; it is not known whether the command was accepted")
+
+    def _say_unfinished(self) -> None:
+        names = sorted(item.target.node_name for item in self._tally.open_standings())
+        if names:
+            shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+            note(f"not finished: {shown}")
+
+    def _has_progress(self) -> bool:
+        wanted = self._wishes.has_progress and not self._invocation.is_quiet and not self._wishes.is_one_node
+        return wanted and not self._invocation.is_machine and sys.stderr.isatty()
+
+    def _last_lines(self, result: Result) -> list[str]:
+        if self._invocation.is_quiet or self._invocation.is_machine:
+            return []
+        if not self._wishes.passes_code:
+            return summary.lines(result)
+        return [] if result.failure is not None else summary.one_node_lines(result.standings[0])
+
+
+class _Later:
+    """One task that is started at most once and does not outlive its owner."""
+
+    def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.ensure_future(self._work())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+def choose_view(invocation: Invocation, wishes: Wishes, tally: Tally) -> View:
+    """The view that the words ask for."""
+    if invocation.output == "json":
+        return DocumentView()
+    if invocation.output == "jsonl":
+        return EventsView(tally)
+    if wishes.view == "none":
+        return SilentView()
+    terminals = frozenset(fd for fd, file in ((STDOUT, sys.stdout), (STDERR, sys.stderr)) if file.isatty())
+    harmless = frozenset() if wishes.is_raw else terminals
+    if wishes.is_one_node:
+        return ExactView(terminals=harmless)
+    return StreamView(has_prefix=wishes.has_prefix, is_colored=invocation.has_color(), terminals=harmless)

@@ -1,0 +1,72 @@
+"""Where bytes leave the program: one thread writes, so that a reader that stalls never stalls the event loop.
+
+Signals and the network stay alive while `less` holds our output; the stall is felt as back pressure instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import select
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Bytes for one file descriptor."""
+
+    descriptor: int
+    data: bytes
+
+
+class Sink:
+    """Writes pieces in order. The thread is a daemon: a stalled reader cannot keep the program from leaving."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[tuple[Sequence[Piece], asyncio.Future[None]]] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._write_all, name="sink", daemon=True).start()
+
+    async def put(self, pieces: Sequence[Piece]) -> None:
+        """Write and wait until it is written. Raises BrokenPipeError when the reader left, OSError when the disk is
+        full."""
+        if pieces:
+            done = self._loop.create_future()
+            self._work.put((pieces, done))
+            await done
+
+    def _write_all(self) -> None:
+        while True:
+            pieces, done = self._work.get()
+            failure: OSError | None = None
+            try:
+                for piece in pieces:
+                    write_whole(piece)
+            except OSError as error:
+                failure = error
+            try:
+                self._loop.call_soon_threadsafe(_conclude, done, failure)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+
+def write_whole(piece: Piece) -> None:
+    """Write all of it, also to a descriptor that does not block."""
+    rest = memoryview(piece.data)
+    while rest:
+        try:
+            rest = rest[os.write(piece.descriptor, rest) :]
+        except BlockingIOError:
+            select.select([], [piece.descriptor], [])
+
+
+def _conclude(done: asyncio.Future[None], failure: OSError | None) -> None:
+    if done.cancelled():
+        return
+    if failure is None:
+        done.set_result(None)
+    else:
+        done.set_exception(failure)

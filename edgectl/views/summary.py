@@ -1,0 +1,69 @@
+"""The last lines for people: who did not end well and why, then the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edge_wire.names import printable
+from edgectl.execution.tally import OUTCOMES, Standing
+from edgectl.views.view import Result
+
+_ALWAYS_SHOWN = ("ok", "failed", "offline")
+_NAMES_LIMIT = 8
+
+
+def lines(result: Result) -> list[str]:
+    """Who did not end well, one line per way of not doing so; the counts are the last line."""
+    groups: dict[str, list[str]] = {}
+    for item in result.standings:
+        if item.outcome != "ok":
+            groups.setdefault(_reason(item), []).append(item.target.node_name)
+    found = [f"{reason}: {_names(names)}" for reason, names in sorted(groups.items())]
+    return [*found, counts_line(result)]
+
+
+def counts_line(result: Result) -> str:
+    """Such as `40 ok · 0 failed · 0 offline · 0.21 s · command 9f3c1d20`."""
+    words = [word for word in OUTCOMES if word in _ALWAYS_SHOWN or result.counts[word]]
+    ended = sum(result.counts[word] for word in OUTCOMES)
+    open_count = result.counts["total"] - ended
+    parts = [f"{result.counts[word]} {_spoken(word)}" for word in words]
+    if open_count:
+        parts.append(f"{open_count} still open")
+    return " · ".join([*parts, f"{result.elapsed.total_seconds():.2f} s", f"command {result.command_id[:8]}"])
+
+
+def one_node_lines(item: Standing) -> list[str]:
+    """What a remote exit code alone does not say: a time-out, a program that is not there, output held open."""
+    end = item.end
+    if end is None or not (end.error_message or item.outcome == "timed_out" or end.output_held_open):
+        return []
+    if end.output_held_open and not end.error_message and item.outcome != "timed_out":
+        return [f"edgectl: {printable(item.target.node_name)}: a process left behind still holds the output open"]
+    return [f"edgectl: {printable(item.target.node_name)}: {_reason(item)}"]
+
+
+def _reason(item: Standing) -> str:
+    if item.outcome is None:
+        return "not finished"
+    word = _spoken(item.outcome)
+    end = item.end
+    if end is None:
+        return word
+    if end.error_message and end.error_code != "node_offline":
+        return f"{word} ({printable(end.error_message, 120)})"
+    if end.signal:
+        return f"{word} ({printable(end.signal, 20)})"
+    if end.HasField("exit_code") and end.exit_code:
+        return f"{word} (exit {end.exit_code})"
+    return word
+
+
+def _names(names: Iterable[str]) -> str:
+    known = sorted(printable(name) for name in names)
+    shown = ", ".join(known[:_NAMES_LIMIT])
+    return shown if len(known) <= _NAMES_LIMIT else f"{shown} and {len(known) - _NAMES_LIMIT} more"
+
+
+def _spoken(word: str) -> str:
+    return word.replace("_", " ")
