@@ -492,6 +492,18 @@ class AgentRunning(Conflict):
     code = "agent_running"
 
 
+class DemoBusy(Conflict):
+    """Another edgectl demo works in this directory."""
+
+    code = "demo_busy"
+
+
+class DemoFailed(EdgeError):
+    """A process of the demo ended before it was ready."""
+
+    code = "demo_failed"
+
+
 class MethodUnimplemented(EdgeError):
     """The other side does not know this call."""
 

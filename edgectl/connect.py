@@ -86,7 +86,16 @@ async def connected(invocation: Invocation) -> AsyncIterator[Admin]:
     """The admin of this call's context. Raises NotLoggedIn, ContextNotFound, CredentialUnreadable, Unavailable."""
     context = find_context(invocation.context)
     async with connected_to(context, read_token(context)) as admin:
-        yield admin
+        try:
+            yield admin
+        except Unavailable as error:
+            if type(error) is Unavailable and not error.hint:
+                error.hint = (
+                    "edgectl demo up"
+                    if context.name == "demo"
+                    else f"is it running? edgectl context show {context.name}"
+                )
+            raise
 
 
 @asynccontextmanager
