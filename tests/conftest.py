@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.support.expected_skips",
+    "tests.support.harness",
     "tests.support.netns",
     "tests.support.postgres",
     "tests.support.root",

@@ -46,19 +46,21 @@ class RunnerClient:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         deadline = asyncio.get_running_loop().time() + _CONNECT_SECONDS
         is_launched = False
+        decoder = protocol.Decoder()
         while True:
             try:
                 reader, self._writer = await self._open()
+                rest = await self._read_welcome(reader, decoder)
                 break
+            # A runner that is just dying takes a connection and resets it.
             except OSError:
+                decoder = protocol.Decoder()
                 if not is_launched:
                     await asyncio.to_thread(_launch, self._directory, runner_environment(self._hidden))
                     is_launched = True
                 if asyncio.get_running_loop().time() > deadline:
                     raise Internal(f"the runner does not answer in {self._directory}") from None
                 await asyncio.sleep(_PROBE_SECONDS)
-        decoder = protocol.Decoder()
-        rest = await self._read_welcome(reader, decoder)
         self._reading = asyncio.create_task(self._read(reader, decoder, rest))
 
     def send(self, type_: str, **fields: Any) -> None:
@@ -85,7 +87,7 @@ class RunnerClient:
         while True:
             data = await reader.read(64 * 1024)
             if not data:
-                raise Internal("the runner closed the connection")
+                raise ConnectionResetError
             messages = decoder.feed(data)
             if messages:
                 welcome = messages[0]

@@ -36,7 +36,7 @@ def lock(tx: Session, cluster_id: str) -> ClusterRow | None:
 def names_by_id(tx: Session, ids: Collection[str]) -> dict[str, str]:
     """Cluster id → name."""
     rows = tx.execute(select(ClusterRow.id, ClusterRow.name).where(ClusterRow.id.in_(ids)))
-    return {cluster_id: name for cluster_id, name in rows.tuples()}  # noqa: C416  # dict() loses the types
+    return {row[0]: row[1] for row in rows}
 
 
 def count(tx: Session) -> int:

@@ -103,7 +103,7 @@ def aliases_of(tx: Session, node_ids: Sequence[str]) -> dict[str, list[str]]:
 def count_by_cluster(tx: Session) -> dict[str, int]:
     """Cluster id → number of nodes."""
     rows = tx.execute(select(NodeRow.cluster_id, func.count()).group_by(NodeRow.cluster_id))
-    return {cluster_id: count for cluster_id, count in rows.tuples()}  # noqa: C416  # dict() loses the types
+    return {row[0]: row[1] for row in rows}
 
 
 def count_in_scope(tx: Session, scope: Collection[str] | None) -> int:

@@ -7,6 +7,7 @@ command is durable and `Watch` goes on from the cursors.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
@@ -14,9 +15,11 @@ from edge_wire import calls
 from edge_wire.errors import DatabaseUnavailable, EdgeError, ShuttingDown, StreamBroken, Unavailable
 from edge_wire.v1 import command_pb2 as pb
 from edgectl.connect import Admin
+from edgectl.durations import parse_duration
 from edgectl.execution.tally import Tally
 
-RETRY_FOR = timedelta(seconds=30)
+RECONNECT_FOR = timedelta(seconds=30)
+"""How long an exec tries to get back to the admin; EDGECTL_RECONNECT_FOR sets another duration."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 
@@ -31,6 +34,7 @@ class Feed:
         self._request = request
         self._tally = tally
         self._on_break = on_break
+        self._reconnect_for = _reconnect_for().total_seconds()
         self._broken_since: float | None = None
         self._pause = _FIRST_PAUSE
 
@@ -80,7 +84,7 @@ class Feed:
             is_first = True
         else:
             is_first = False
-        if not self._is_passing(error, is_first) or now - self._broken_since > RETRY_FOR.total_seconds():
+        if not self._is_passing(error, is_first) or now - self._broken_since > self._reconnect_for:
             if self._tally.is_accepted or not is_first or isinstance(error, StreamBroken):
                 error.started = "unknown"
             raise error
@@ -96,3 +100,8 @@ class Feed:
         if not self._tally.is_accepted and is_first:
             return False
         return type(error) is Unavailable or isinstance(error, (ShuttingDown, DatabaseUnavailable))
+
+
+def _reconnect_for() -> timedelta:
+    chosen = os.environ.get("EDGECTL_RECONNECT_FOR")
+    return parse_duration(chosen) if chosen else RECONNECT_FOR

@@ -40,6 +40,10 @@ def run_foreground(invocation: Invocation, wishes: Wishes) -> int:
     return asyncio.run(work())
 
 
+_CANCEL_WITHIN = timedelta(seconds=1)
+"""How long leaving waits for the admin to take a cancel that is on its way."""
+
+
 @dataclass(frozen=True)
 class _End:
     """Why the reading ended."""
@@ -73,9 +77,9 @@ class Foreground:
         cancelling = _Later(self._cancel)
         with Interrupts(on_first=cancelling.start) as interrupts:
             end = await self._read_or_leave(interrupts)
-            await cancelling.stop()
+            is_cancelled = await cancelling.finish(_CANCEL_WITHIN)
         if end.left_with is not None:
-            self._say_leaving()
+            self._say_leaving(is_cancelled=is_cancelled)
             return end.left_with
         if end.failure is not None and not self._tally.is_accepted:
             raise end.failure
@@ -171,13 +175,16 @@ class Foreground:
             await self._feed.cancel()
         except EdgeError as error:
             note(error_line(error))
+            raise
 
     def _say_broken(self, error: EdgeError) -> None:
         if not self._invocation.is_quiet:
             note(f"{error_line(error)}; trying again")
 
-    def _say_leaving(self) -> None:
-        if self._tally.is_accepted:
+    def _say_leaving(self, *, is_cancelled: bool) -> None:
+        if is_cancelled:
+            note(f"left while it is being cancelled: edgectl command show {self._tally.command_id}")
+        elif self._tally.is_accepted:
             note(f"left; the command goes on: edgectl command show {self._tally.command_id}")
         else:
             note("left before the admin answered; it is not known whether the command was accepted")
@@ -210,10 +217,14 @@ class _Later:
     def start(self) -> None:
         self._task = asyncio.ensure_future(self._work())
 
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    async def finish(self, within: timedelta) -> bool:
+        """Give it that long to end. Returns whether it was started and did its work."""
+        if self._task is None:
+            return False
+        await asyncio.wait({self._task}, timeout=within.total_seconds())
+        self._task.cancel()
+        (failure,) = await asyncio.gather(self._task, return_exceptions=True)
+        return failure is None
 
 
 def choose_view(invocation: Invocation, wishes: Wishes, tally: Tally) -> View:
