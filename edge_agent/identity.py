@@ -14,7 +14,7 @@ from typing import Any
 from edge_wire import certificates, credentials
 from edge_wire.errors import AgentRunning, DirectoryNotWritable, NotEnrolled, SettingsInvalid
 
-_KEY_FILE = "key.pem"
+_KEYS_FILE = "keys.json"
 _IDENTITY_FILE = "identity.json"
 
 
@@ -64,14 +64,14 @@ def lock_data_dir(path: Path) -> int:
 
 def load_or_make_keys(path: Path) -> Keys:
     """The key pair and token of this directory; made and on disk before anybody is asked anything."""
-    key_path = path / _KEY_FILE
-    if not key_path.exists():
+    keys_path = path / _KEYS_FILE
+    if not keys_path.exists():
         made = {
             "key": certificates.key_pem(certificates.new_key()).decode(),
             "token": credentials.new_token("node"),
         }
-        write_private(key_path, json.dumps(made))
-    stored = _read_json(key_path)
+        write_private(keys_path, json.dumps(made))
+    stored = _read_json(keys_path)
     return Keys(key_pem=str(stored["key"]).encode(), token=str(stored["token"]))
 
 
