@@ -1,0 +1,82 @@
+"""Two admins on one PostgreSQL: a node of the other is on the other, never offline; both see the same data."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge_wire.v1 import node_pb2
+from tests.support.eventually import eventually
+from tests.support.harness import Installation, installation
+from tests.support.postgres import PostgresServer
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def two_admins(tmp_path: Path, postgres_database: str) -> AsyncIterator[Installation]:
+    """Two admins, the first with all nodes that are added."""
+    async with installation(tmp_path, {"database_url": postgres_database}) as site:
+        await site.start_admin("first")
+        await site.start_admin("second")
+        yield site
+
+
+async def test_a_node_of_the_other_admin_is_on_the_other_and_not_offline(two_admins: Installation) -> None:
+    first, second = two_admins.admins
+    await two_admins.add_agent("edge01")
+    nodes = json.loads((await two_admins.edgectl("node", "list", "-o", "json", app=second)).text)
+    assert [(node["name"], node["status"]) for node in nodes] == [("edge01", "online")]
+    done = await two_admins.edgectl("exec", "edge01", "-o", "json", "--", "true", app=second)
+    error = json.loads(done.text)
+    assert (done.code, error["code"], error["started"]) == (255, "node_on_other_admin", False), done.err
+    assert first.address.urls[0] in done.err
+    fleet = await two_admins.edgectl("exec", "--all", "--", "true", app=second)
+    assert fleet.code == 9
+    assert "offline" not in fleet.err
+    assert (await two_admins.edgectl("exec", "edge01", "--", "echo", "it", app=first)).text == "it\n"
+
+
+async def test_after_the_first_admin_left_its_nodes_are_offline_for_the_second(two_admins: Installation) -> None:
+    first, second = two_admins.admins
+    await two_admins.add_agent("edge01")
+    await two_admins.stop_admin(first)
+    await two_admins.wait_status("edge01", node_pb2.NODE_STATUS_OFFLINE)
+    done = await two_admins.edgectl("exec", "--all", "--", "true", app=second)
+    assert done.code == 4, done.err
+    assert "offline: edge01" in done.err
+
+
+async def test_what_one_admin_ran_the_other_shows(two_admins: Installation) -> None:
+    first, second = two_admins.admins
+    await two_admins.add_agent("edge01")
+    assert (await two_admins.edgectl("exec", "edge01", "--", "false", app=first)).code == 1
+    listed = json.loads((await two_admins.edgectl("command", "list", "-o", "json", app=second)).text)
+    assert [item["counts"]["failed"] for item in listed] == [1]
+
+
+async def test_admins_that_start_at_once_agree_on_one_ca(tmp_path: Path, postgres_database: str) -> None:
+    async with installation(tmp_path, {"database_url": postgres_database}) as site:
+        made = await asyncio.gather(*(site.start_admin(f"admin{number}") for number in range(4)))
+        assert len({app.authority.der for app in made}) == 1
+
+
+async def test_a_database_that_goes_away_and_comes_back(
+    two_admins: Installation, postgres_server: PostgresServer
+) -> None:
+    await two_admins.add_agent("edge01")
+    await asyncio.to_thread(postgres_server.stop)
+    done = await two_admins.edgectl("exec", "edge01", "-o", "json", "--", "true")
+    assert (done.code, json.loads(done.text)["code"]) == (255, "database_unavailable"), done.err
+    listed = await two_admins.edgectl("node", "list")
+    assert (listed.code, "Traceback" in listed.err) == (9, False)
+    await asyncio.to_thread(postgres_server.start)
+
+    async def works() -> bool:
+        return (await two_admins.edgectl("exec", "edge01", "--", "echo", "back")).text == "back\n"
+
+    assert await eventually(works, within=30.0)
