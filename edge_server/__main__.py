@@ -53,10 +53,10 @@ async def _run(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C: the first drains, the second leaves at once."""
     app = AdminApp(settings)
     await app.start()
-    _announce(app, settings)
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    _announce(app, settings)
     await signals.get()
     _say("draining; a second signal leaves at once")
     drain = asyncio.create_task(_drain_and_stop(app, timedelta(seconds=settings.shutdown_grace_seconds)))
