@@ -1,0 +1,148 @@
+"""Checks what one exec was asked to do: when it is about one node, what is refused, and the request it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from edge_wire.errors import SelectorEmpty, UsageError
+from edge_wire.v1 import command_pb2 as pb
+from edge_wire.v1 import selector_pb2
+from edgectl.execution.wishes import Wishes, check, read_fanout, to_request
+
+UPTIME = ["uptime"]
+
+
+@pytest.mark.parametrize(
+    "node", ["web-1", "WEB", "7", "web-1.oslo", "0f8f", "node-web-1.cluster-oslo.nm.internal", "0f8fad5b-d9cb"]
+)
+def test_one_plain_name_is_one_node(node: str) -> None:
+    assert Wishes(nodes=[node]).is_one_node
+    assert Wishes(nodes=[node]).passes_code
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        Wishes(nodes=[]),
+        Wishes(nodes=[""]),
+        Wishes(nodes=["web-1", "web-1"]),
+        Wishes(nodes=["edge[01-40]"]),
+        Wishes(nodes=["edge[1]"]),
+        Wishes(nodes=["web-1,web-2"]),
+        Wishes(nodes=["web-*"]),
+        Wishes(nodes=["@command:9f3c=failed"]),
+        Wishes(nodes=["!web-1"]),
+        Wishes(nodes=["-x"]),
+        Wishes(nodes=["web-1\n"]),
+        Wishes(nodes=["web-1"], clusters=["oslo"]),
+        Wishes(nodes=["web-1"], is_all=True),
+        Wishes(nodes=[], is_all=True),
+    ],
+)
+def test_anything_else_is_a_fleet_however_many_nodes_it_matches(wishes: Wishes) -> None:
+    assert not wishes.is_one_node
+    assert not wishes.passes_code
+
+
+@pytest.mark.parametrize("policy", ["fleet", "none"])
+def test_an_exit_policy_keeps_the_remote_code_from_passing(policy: str) -> None:
+    wishes = Wishes(nodes=["web-1"], exit_policy="fleet" if policy == "fleet" else "none")
+    assert wishes.is_one_node
+    assert not wishes.passes_code
+
+
+def test_a_whole_wish_is_accepted() -> None:
+    for wishes in (Wishes(nodes=["web-1"]), Wishes(nodes=[], clusters=["oslo"]), Wishes(nodes=[], is_all=True)):
+        check(wishes, UPTIME)
+
+
+@pytest.mark.parametrize(("remote", "message"), [(None, "what to run is missing"), ([], "there is nothing behind --")])
+def test_without_something_to_run_the_usage_is_shown(remote: Sequence[str] | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as raised:
+        check(Wishes(nodes=["web-1"]), remote)
+    assert raised.value.hint == "edgectl exec NODE... -- PROGRAM [ARGUMENT...]"
+
+
+def test_no_selector_is_an_error_and_never_all() -> None:
+    with pytest.raises(SelectorEmpty):
+        check(Wishes(nodes=[]), UPTIME)
+
+
+def test_a_wrong_fanout_is_found_before_anything_is_sent() -> None:
+    with pytest.raises(UsageError, match="--fanout '0'"):
+        check(Wishes(nodes=["web-1"], fanout="0"), UPTIME)
+
+
+@pytest.mark.parametrize(
+    ("text", "fanout"),
+    [
+        ("1", pb.Fanout(count=1)),
+        ("64", pb.Fanout(count=64)),
+        ("999999", pb.Fanout(count=999_999)),
+        ("1%", pb.Fanout(percent=1)),
+        ("100%", pb.Fanout(percent=100)),
+    ],
+)
+def test_a_fanout_is_a_number_or_a_share(text: str, fanout: pb.Fanout) -> None:
+    assert read_fanout(text) == fanout
+
+
+@pytest.mark.parametrize("text", ["", "0", "0%", "101%", "-1", "+1", "1.5", "%", "5%%", " 5", "5\n", "all", "1000000"])
+def test_any_other_fanout_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is neither a number from 1 on nor 1% to 100%"):
+        read_fanout(text)
+
+
+def test_a_request_says_what_was_wished() -> None:
+    wishes = Wishes(
+        nodes=["web-1", "web-2"],
+        clusters=["oslo"],
+        argv=["sh", "-c", "", "a b"],
+        fanout="25%",
+        timeout=timedelta(seconds=30),
+        contact_timeout=timedelta(0),
+        offline="skip",
+        name="nightly",
+        request_id="r-7",
+    )
+    assert to_request(wishes, is_exact=True, is_dry_run=True) == pb.CreateCommandRequest(
+        selector=selector_pb2.Selector(nodes=["web-1", "web-2"], clusters=["oslo"]),
+        spec=pb.CommandSpec(
+            argv=pb.Argv(arguments=["sh", "-c", "", "a b"]),
+            timeout=Duration(seconds=30),
+            contact_timeout=Duration(),
+            offline=pb.OFFLINE_POLICY_SKIP,
+            fanout=pb.Fanout(percent=25),
+            exact_output=True,
+            name="nightly",
+        ),
+        request_id="r-7",
+        dry_run=True,
+    )
+
+
+def test_what_was_not_wished_is_absent_from_the_request() -> None:
+    spec = to_request(Wishes(nodes=["web-1"], argv=UPTIME)).spec
+    assert not any(spec.HasField(field) for field in ("timeout", "kill_after", "contact_timeout", "shell"))
+    assert spec.offline == pb.OFFLINE_POLICY_FAIL
+    assert spec.fanout.count == 64
+
+
+def test_a_shell_is_involved_only_when_asked_for() -> None:
+    words = ["df", "-h", "|", "tail", "-1"]
+    assert list(to_request(Wishes(nodes=["web-1"], argv=words)).spec.argv.arguments) == words
+    spec = to_request(Wishes(nodes=["web-1"], argv=words, is_shell=True)).spec
+    assert spec.shell == "df -h | tail -1"
+    assert not spec.HasField("argv")
+
+
+def test_every_request_has_an_id_of_its_own() -> None:
+    wishes = Wishes(nodes=["web-1"], argv=UPTIME)
+    ids = {to_request(wishes).request_id for _ in range(10)}
+    assert len(ids) == 10
+    assert all(UUID(found) for found in ids)
