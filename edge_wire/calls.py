@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Generic, TypeVar, cast
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from edge_wire import errors
 from edge_wire.errors import EdgeError
@@ -131,7 +132,10 @@ def translate_status(code: grpc.StatusCode, details: str, trailing: dict[str, st
     """The EdgeError of a status with its trailing metadata."""
     detail = trailing.get(ERROR_DETAIL_TRAILER)
     if isinstance(detail, bytes):
-        return _from_detail(error_pb2.ErrorDetail.FromString(detail))
+        try:
+            return _from_detail(error_pb2.ErrorDetail.FromString(detail))
+        except DecodeError:  # the status is still worth something
+            return _from_grpc(code, details)
     return _from_grpc(code, details)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -142,7 +142,7 @@ def verify_enrollment(
     try:
         request = x509.load_der_x509_csr(certificate_request)
         public_key = request.public_key()
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise EnrollmentProofInvalid("the certificate request cannot be read") from None
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, ec.SECP256R1):
         raise EnrollmentProofInvalid("the certificate request's key is not P-256")

@@ -3,6 +3,7 @@ gRPC, so they are written here once and tested by a peer that freezes."""
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -52,17 +53,23 @@ SERVER_OPTIONS: list[tuple[str, int | str]] = [
 ]
 
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+"""A name, an IPv4 address, or an IPv6 address with its zone."""
+
+
 def target_of(url: str) -> str:
     """Turn `https://host:port` into gRPC's `host:port`. Raises InvalidValue."""
+    mistake = InvalidValue(f"{url!r} is not an admin URL: https://host:port")
     try:
         parts = urlsplit(url)
-        port = parts.port or DEFAULT_PORT
+        port = DEFAULT_PORT if parts.port is None else parts.port
     except ValueError:
-        raise InvalidValue(f"{url!r} is not an admin URL: https://host:port") from None
-    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise InvalidValue(f"{url!r} is not an admin URL: https://host:port")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{port}"
+        raise mistake from None
+    host = parts.hostname or ""
+    is_plain = parts.path in {"", "/"} and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme != "https" or port == 0 or not is_plain or not _HOST.fullmatch(host):
+        raise mistake
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def open_channel(url: str, ca_certificates: Sequence[bytes]) -> grpc.aio.Channel:

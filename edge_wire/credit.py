@@ -1,7 +1,7 @@
 """Credit: how much output of one execution may be under way. Pure.
 
-The window starts at 64 KiB and doubles up to 4 MiB each time the receiver has drained all of it, so one bulky
-execution gets fast and a thousand quiet ones hold little (architecture, section 4).
+The window starts at 64 KiB and doubles up to 4 MiB each time a whole window has been drained, so one bulky execution
+gets fast and a thousand quiet ones hold little (architecture, section 4).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ class CreditWindow:
         self._granted = self._window
         self._received = 0
         self._drained = 0
+        self._drained_with_this_window = 0
 
     @property
     def granted(self) -> int:
@@ -37,8 +38,10 @@ class CreditWindow:
     def drain(self, size: int) -> int | None:
         """Note that `size` bytes left for good; returns the new total to grant, or None when no frame is worth it."""
         self._drained += size
-        if self._drained == self._granted:
+        self._drained_with_this_window += size
+        if self._drained_with_this_window >= self._window:
             self._window = min(self._window * 2, self._largest)
+            self._drained_with_this_window = 0
         total = self._drained + self._window
         if total - self._granted < self._window // 2:
             return None

@@ -516,7 +516,7 @@ def _family(root: type[EdgeError]) -> list[type[EdgeError]]:
     return [root, *(found for child in root.__subclasses__() for found in _family(child))]
 
 
-BY_CODE: dict[str, type[EdgeError]] = {kind.code: kind for kind in _family(EdgeError) if kind is not Internal}
+BY_CODE: dict[str, type[EdgeError]] = {kind.code: kind for kind in _family(EdgeError) if kind is not EdgeError}
 """Every stable code with its class."""
 
 

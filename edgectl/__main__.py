@@ -11,7 +11,7 @@ import typer
 
 from edge_wire.errors import EdgeError, Internal, UsageError
 from edgectl.app import root
-from edgectl.invocation import Invocation, split_arguments
+from edgectl.invocation import Invocation, guess_invocation, split_arguments
 from edgectl.output import fail, note
 
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
-    invocation = Invocation()
+    invocation = guess_invocation(argv)
     try:
         invocation, rest = split_arguments(argv)
         return _run_command(invocation, rest)

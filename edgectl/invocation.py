@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -49,11 +50,7 @@ def split_arguments(argv: Sequence[str]) -> tuple[Invocation, list[str]]:
 
     Raises UsageError.
     """
-    remote: list[str] | None = None
-    words = list(argv)
-    if "--" in words:
-        cut = words.index("--")
-        words, remote = words[:cut], words[cut + 1 :]
+    words, remote = _cut(argv)
     found: dict[str, str | bool] = {}
     rest: list[str] = []
     queue = iter(words)
@@ -69,6 +66,23 @@ def split_arguments(argv: Sequence[str]) -> tuple[Invocation, list[str]]:
         else:
             rest.append(word)
     return _to_invocation(found, remote), rest
+
+
+def guess_invocation(argv: Sequence[str]) -> Invocation:
+    """What can be told of a command line that is not understood: the output format in which to say so."""
+    words, _ = _cut(argv)
+    joined = [word.partition("=")[2] for word in words if word.startswith(("-o=", "--output="))]
+    apart = [value for word, value in itertools.pairwise(words) if word in {"-o", "--output"}]
+    known = [value for value in [*joined, *apart] if value in get_args(OutputFormat)]
+    return Invocation(output=known[-1] if known else "text")  # type: ignore[arg-type]  # checked in the line above
+
+
+def _cut(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    words = list(argv)
+    if "--" not in words:
+        return words, None
+    cut = words.index("--")
+    return words[:cut], words[cut + 1 :]
 
 
 def _to_invocation(found: dict[str, str | bool], remote: list[str] | None) -> Invocation:

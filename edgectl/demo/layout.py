@@ -96,9 +96,14 @@ class Layout:
                 f"{self.root} cannot be used ({error.strerror})", hint="edgectl demo up --dir DIR"
             ) from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor, self.root)
             yield
-        except BlockingIOError:
-            raise DemoBusy(f"another edgectl demo works in {self.root}", hint="wait for it, or end it") from None
         finally:
             os.close(descriptor)
+
+
+def _take(descriptor: int, root: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DemoBusy(f"another edgectl demo works in {root}", hint="wait for it, or end it") from None

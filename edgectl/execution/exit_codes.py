@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from edge_wire import errors
 from edge_wire.errors import EdgeError
-from edgectl.execution.tally import Standing
+from edgectl.execution.tally import OUTCOMES, Standing
 from edgectl.execution.wishes import Wishes
 
 OWN_FAILURE = 255
@@ -15,6 +15,9 @@ OWN_FAILURE = 255
 TIMED_OUT = 124
 INTERRUPTED = 130
 TERMINATED = 143
+
+_LINUX_SIGNALS = {"BUS": 7, "USR1": 10, "USR2": 12, "CHLD": 17, "CONT": 18, "STOP": 19, "TSTP": 20, "URG": 23, "IO": 29}
+"""Numbers on the node where macOS has others (signal(7))."""
 
 _ONE_NODE_FAILURES: Mapping[str, type[EdgeError]] = {
     "offline": errors.NodeOffline,
@@ -31,13 +34,14 @@ def of_fleet(counts: Mapping[str, int], wishes: Wishes) -> int:
     if wishes.exit_policy == "none":
         return 0
     unreached = sum(counts[word] for word in ("no_contact", "expired", "dropped", "lost"))
+    unreached += counts["total"] - sum(counts[word] for word in OUTCOMES)  # no end was heard of
     if wishes.offline == "fail":
         unreached += counts["offline"]
     if unreached:
         return 4
-    if counts["failed"] or counts["timed_out"] or counts["cancelled"] or counts["not_started"]:
-        return 3
-    return 0
+    if counts["not_started"]:
+        return 8
+    return 3 if counts["failed"] or counts["timed_out"] or counts["cancelled"] else 0
 
 
 def of_one_node(item: Standing) -> int:
@@ -66,7 +70,9 @@ def one_node_failure(item: Standing) -> EdgeError | None:
 
 
 def _signal_number(name: str) -> int:
-    try:
-        return int(signal.Signals[name])
-    except KeyError:
-        return int(name.removeprefix("SIG")) if name.removeprefix("SIG").isdigit() else 127
+    short = name.removeprefix("SIG")
+    if short.isdigit():
+        return int(short)
+    if short in _LINUX_SIGNALS:
+        return _LINUX_SIGNALS[short]
+    return int(signal.Signals[name]) if name in signal.Signals.__members__ else 127

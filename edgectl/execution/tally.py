@@ -136,9 +136,8 @@ def _apply(item: Standing, event: pb.CommandEvent) -> Sequence[pb.CommandEvent]:
     if kind == "gap":
         return _apply_gap(item, event)
     if kind == "end":
-        item.end = event.end
-        item.state = pb.EXECUTION_STATE_ENDED
-    elif kind == "state":
+        return _apply_end(item, event)
+    if kind == "state":
         if event.state <= item.state:
             return []
         item.state = event.state
@@ -153,15 +152,15 @@ def _apply_output(item: Standing, event: pb.CommandEvent) -> Sequence[pb.Command
     after = chunk.offset + len(chunk.data)
     if after <= known:
         return []
+    if chunk.offset > known:
+        gap = _skip(item, event, chunk.stream, chunk.offset)
+        item.offsets[chunk.stream] = after
+        return [gap, event]
     item.offsets[chunk.stream] = after
-    if chunk.offset == known:
-        return [event]
     if chunk.offset < known:
         rest = pb.OutputChunk(stream=chunk.stream, offset=known, data=chunk.data[known - chunk.offset :])
         return [pb.CommandEvent(execution_id=event.execution_id, time=event.time, output=rest)]
-    item.has_gap = True
-    gap = pb.OutputGap(stream=chunk.stream, from_offset=known, to_offset=chunk.offset)
-    return [pb.CommandEvent(execution_id=event.execution_id, time=event.time, gap=gap), event]
+    return [event]
 
 
 def _apply_gap(item: Standing, event: pb.CommandEvent) -> Sequence[pb.CommandEvent]:
@@ -169,8 +168,21 @@ def _apply_gap(item: Standing, event: pb.CommandEvent) -> Sequence[pb.CommandEve
     known = item.offsets.get(gap.stream, 0)
     if gap.to_offset <= known:
         return []
-    item.offsets[gap.stream] = gap.to_offset
+    return [_skip(item, event, gap.stream, gap.to_offset)]
+
+
+def _apply_end(item: Standing, event: pb.CommandEvent) -> Sequence[pb.CommandEvent]:
+    end = event.end
+    item.end = end
+    item.state = pb.EXECUTION_STATE_ENDED
+    written = ((pb.OUTPUT_STREAM_STDOUT, end.stdout_bytes), (pb.OUTPUT_STREAM_STDERR, end.stderr_bytes))
+    missing = [(stream, size) for stream, size in written if size > item.offsets.get(stream, 0)]
+    return [*(_skip(item, event, stream, size) for stream, size in missing), event]
+
+
+def _skip(item: Standing, event: pb.CommandEvent, stream: pb.OutputStream.ValueType, to_offset: int) -> pb.CommandEvent:
+    """The gap from what was received on."""
+    gap = pb.OutputGap(stream=stream, from_offset=item.offsets.get(stream, 0), to_offset=to_offset)
+    item.offsets[stream] = to_offset
     item.has_gap = True
-    start = max(known, gap.from_offset)
-    rest = pb.OutputGap(stream=gap.stream, from_offset=start, to_offset=gap.to_offset)
-    return [pb.CommandEvent(execution_id=event.execution_id, time=event.time, gap=rest)]
+    return pb.CommandEvent(execution_id=event.execution_id, time=event.time, gap=gap)

@@ -13,10 +13,14 @@ class TerminalText:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._held = ""
+        """A carriage return that may be half of a line end."""
 
     def feed(self, data: bytes, *, is_last: bool = False) -> bytes:
         """The harmless form of the next bytes."""
-        text = self._decoder.decode(data, is_last)
+        text = self._held + self._decoder.decode(data, is_last)
+        self._held = "\r" if text.endswith("\r") and not is_last else ""
+        text = text.removesuffix(self._held)
         return _HARMFUL.sub(_visible, text.replace("\r\n", "\n")).encode()
 
 

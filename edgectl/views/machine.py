@@ -57,7 +57,8 @@ class EventsView:
 
     def finish(self, result: Result) -> list[Piece]:
         """The summary, and behind it the error where there is one."""
-        rows = [summary(result)]
+        rows = [row for item in result.standings for row in self._flush_open(item)]
+        rows.append(summary(result))
         if result.failure is not None:
             rows.append(error_object(result.failure))
         return [Piece(STDOUT, _line(row)) for row in rows]
@@ -84,6 +85,12 @@ class EventsView:
             state = shapes.word(pb.ExecutionState, event.state, "EXECUTION_STATE_")
             return [self._row(happening, {"type": "state", "state": state})] if state != "ended" else []
         return [self._row(happening, {"type": kind})]
+
+    def _flush_open(self, item: Standing) -> list[dict[str, Any]]:
+        """What is still held of an execution whose end was not heard of."""
+        event = pb.CommandEvent(execution_id=item.target.execution_id)
+        event.time.GetCurrentTime()
+        return self._flush(Happening(item.target, event), [pb.OUTPUT_STREAM_STDOUT, pb.OUTPUT_STREAM_STDERR])
 
     def _flush(self, happening: Happening, streams: Sequence[int]) -> list[dict[str, Any]]:
         rows = []

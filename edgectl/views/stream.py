@@ -63,7 +63,7 @@ class StreamView:
         cut = whole.rfind(b"\n") + 1
         rest = whole[cut:]
         lines = whole[:cut].split(b"\n")[:-1] if cut else []
-        while len(rest) >= LINE_LIMIT:
+        while len(rest) > LINE_LIMIT:
             lines.append(rest[:LINE_LIMIT])
             rest = rest[LINE_LIMIT:]
         if rest:
@@ -80,7 +80,7 @@ class StreamView:
     def _piece(self, descriptor: int, name: str, lines: Sequence[bytes]) -> Piece:
         front = self._front(name)
         if descriptor in self._terminals:
-            lines = [harmless(line) for line in lines]
+            lines = [harmless(line.removesuffix(b"\r")) for line in lines]
         return Piece(descriptor, b"".join(front + line + b"\n" for line in lines))
 
     def _front(self, name: str) -> bytes:

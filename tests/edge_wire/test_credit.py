@@ -59,7 +59,6 @@ def test_a_window_that_was_used_up_and_drained_at_once_doubles_up_to_4_mib() -> 
     assert under_way == [64 * KIB, 128 * KIB, 256 * KIB, 512 * KIB, MIB, 2 * MIB, 4 * MIB, 4 * MIB]
 
 
-@pytest.mark.xfail(strict=True, reason="a new grant at half the window keeps drained from ever reaching granted")
 @pytest.mark.parametrize("frame", [16 * KIB, 64 * KIB])
 def test_a_bulky_execution_that_comes_in_frames_gets_the_largest_window(frame: int) -> None:
     window = CreditWindow()

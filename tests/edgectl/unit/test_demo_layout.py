@@ -93,7 +93,6 @@ def test_a_directory_is_let_go_after_a_failure(layout: Layout) -> None:
         pass
 
 
-@pytest.mark.xfail(strict=True, reason="held() takes any BlockingIOError of its body for a lock that is taken")
 def test_an_error_of_the_work_inside_is_not_taken_for_another_demo(layout: Layout) -> None:
     with pytest.raises(BlockingIOError), layout.held():
         raise BlockingIOError

@@ -50,7 +50,6 @@ def test_half_a_character_at_the_end_is_shown_as_its_bytes() -> None:
     assert fed([b"a\xe6\x97"]) == rb"a\xe6\x97"
 
 
-@pytest.mark.xfail(strict=True, reason="TerminalText joins \\r\\n only within one chunk")
 def test_a_line_end_that_is_split_between_chunks_is_still_a_line_end() -> None:
     assert fed([b"line\r", b"\nline"]) == b"line\nline"
 

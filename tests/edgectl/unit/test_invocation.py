@@ -122,7 +122,6 @@ def test_the_flag_decides_about_colour_then_the_environment_then_the_terminal(
         ["-o", "json", "nonsense"],
         pytest.param(
             ["-o", "json", "--color", "sometimes"],
-            marks=pytest.mark.xfail(strict=True, reason="split_arguments raises before the format is known to run()"),
         ),
     ],
 )

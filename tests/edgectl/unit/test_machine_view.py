@@ -110,7 +110,6 @@ def test_half_a_character_comes_before_what_cuts_it_off(event: pb.CommandEvent) 
     assert second["type"] in {"gap", "end"}
 
 
-@pytest.mark.xfail(strict=True, reason="EventsView.finish forgets the beginning of a character it still holds")
 def test_half_a_character_is_told_even_when_the_node_never_ended() -> None:
     tally = tally_of(WEB)
     view = EventsView(tally)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,7 +116,6 @@ def test_a_terminal_gets_no_escapes_from_lines_or_names() -> None:
     assert plain().show([Happening(odd, output(b"x\n"))]) == [Piece(OUT, b"web\\x1b[2J: x\n")]
 
 
-@pytest.mark.xfail(strict=True, reason="StreamView cuts at \\n first, so harmless() never sees \\r\\n together")
 def test_a_windows_line_end_is_a_line_end_on_a_terminal() -> None:
     assert shown(on_a_terminal(), output(b"one\r\ntwo\r\n")) == [Piece(OUT, b"web-1: one\nweb-1: two\n")]
 
@@ -128,7 +126,6 @@ def test_a_line_without_end_is_broken_rather_than_held() -> None:
     assert shown(view, output(b"\n")) == [Piece(OUT, b"web-1: xxx\n")]
 
 
-@pytest.mark.xfail(strict=True, reason="a line of exactly the limit is broken before its newline is seen")
 def test_a_line_as_long_as_the_limit_is_one_line() -> None:
     view = plain()
     pieces = shown(view, output(b"x" * 64 * KIB)) + shown(view, output(b"\nnext\n", at=64 * KIB))

@@ -79,12 +79,10 @@ def test_a_gap_where_bytes_are_known_is_cut_or_dropped() -> None:
     assert taken(tally, gap(5, 20)) == [gap(10, 20)]
 
 
-@pytest.mark.xfail(strict=True, reason="Tally passes a gap on from where it begins, not from what was received")
 def test_a_gap_that_begins_too_late_covers_the_bytes_before_it_too() -> None:
     assert taken(tally_of(WEB), output(b"0123"), gap(6, 10)) == [output(b"0123"), gap(4, 10)]
 
 
-@pytest.mark.xfail(strict=True, reason="Tally does not compare the end's byte counts with what was received")
 def test_bytes_that_are_missing_at_the_end_become_a_gap() -> None:
     end = ended(ok(stdout_bytes=10))
     assert taken(tally_of(WEB), output(b"0123"), end) == [output(b"0123"), gap(4, 10), end]
