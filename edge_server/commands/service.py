@@ -12,9 +12,7 @@ from uuid import uuid4
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from edge_server.admins.service import live_admins
 from edge_server.audit.service import Change, record
-from edge_server.clusters.service import names_by_id
 from edge_server.commands import archive, convert, repository
 from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import CommandId, Outcome, State
@@ -22,11 +20,11 @@ from edge_server.commands.models import CommandRow, ExecutionRow
 from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.run import CommandRun, RunOptions
 from edge_server.db.database import Database
-from edge_server.nodes.domain import NodeId
-from edge_server.nodes.models import NodeRow
-from edge_server.nodes.selection import Selection, resolve
+from edge_server.nodes.domain import NodeId, SelectedNode
+from edge_server.nodes.selection import Selection, select_nodes
 from edge_server.principals.domain import Caller
-from edge_wire.errors import CommandNotFound, InvalidValue, NodeOnOtherAdmin, ShuttingDown
+from edge_server.sessions.whereabouts import require_not_elsewhere
+from edge_wire.errors import CommandNotFound, InvalidValue, ShuttingDown
 from edge_wire.names import printable
 from edge_wire.v1 import command_pb2 as pb
 
@@ -159,11 +157,11 @@ class CommandService:
         known = self._find_repeated(tx, caller, wish)
         if known is not None:
             return known, None
-        nodes = resolve(tx, caller.principal, wish.selection)
-        self._require_here(tx, nodes)
+        nodes = select_nodes(tx, caller.principal, wish.selection)
+        require_not_elsewhere(tx, nodes, admin_id=self._admin_id, now=self._now())
         if wish.spec.exact_output and len(nodes) != 1:
             raise InvalidValue("exact output needs exactly one node")
-        executions = _freeze(tx, nodes, "" if wish.is_dry_run else str(uuid4()))
+        executions = _freeze(nodes, "" if wish.is_dry_run else str(uuid4()))
         if wish.is_dry_run:
             return Created(command_id="", targets=executions, is_repeated=False), None
         command = CommandRow(
@@ -189,22 +187,6 @@ class CommandService:
         targets = repository.list_executions(tx, row.id)
         return Created(command_id=row.id, targets=targets, is_repeated=True)
 
-    def _require_here(self, tx: Session, nodes: Sequence[NodeRow]) -> None:
-        """Raise NodeOnOtherAdmin when a session is held elsewhere: that node is not offline, it is not ours."""
-        live = live_admins(tx, self._now())
-        elsewhere = [
-            node for node in nodes if node.session_admin_id in live and node.session_admin_id != self._admin_id
-        ]
-        if elsewhere:
-            holder = str(elsewhere[0].session_admin_id)
-            urls = ", ".join(live[holder])
-            names = ", ".join(node.name for node in elsewhere[:3])
-            more = f" and {len(elsewhere) - 3} more" if len(elsewhere) > 3 else ""
-            raise NodeOnOtherAdmin(
-                f"the session of {names}{more} is held by admin {holder[:8]} at {urls}",
-                hint=f"log in to that admin: {urls}",
-            )
-
     def _to_run(self, command: CommandRow, targets: Sequence[ExecutionRow], spec: pb.CommandSpec) -> CommandRun:
         return CommandRun(
             command_id=CommandId(command.id),
@@ -228,8 +210,7 @@ def _require_whole(tx: Session, caller: Caller, command: CommandRow) -> None:
             caller.principal.require_cluster(execution.cluster_id, execution.cluster_name)
 
 
-def _freeze(tx: Session, nodes: Sequence[NodeRow], command_id: str) -> list[ExecutionRow]:
-    clusters = names_by_id(tx, {node.cluster_id for node in nodes})
+def _freeze(nodes: Sequence[SelectedNode], command_id: str) -> list[ExecutionRow]:
     return [
         ExecutionRow(
             id=str(uuid4()) if command_id else "",
@@ -238,7 +219,7 @@ def _freeze(tx: Session, nodes: Sequence[NodeRow], command_id: str) -> list[Exec
             node_id=node.id,
             node_name=node.name,
             cluster_id=node.cluster_id,
-            cluster_name=clusters[node.cluster_id],
+            cluster_name=node.cluster_name,
             state=State.PENDING,
             signal="",
             stdout_bytes=0,

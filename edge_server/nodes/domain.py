@@ -43,6 +43,18 @@ class NodeIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelectedNode:
+    """A node that a selector matched, as it was at that moment."""
+
+    id: NodeId
+    name: str
+    cluster_id: str
+    cluster_name: str
+    session_admin_id: str | None
+    """The admin that holds its session, as far as the database knows."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reference:
     """What a node reference may mean; a node fits when any part fits."""
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.clusters.service import find_clusters, names_by_id
 from edge_server.nodes import repository
-from edge_server.nodes.domain import Reference, nearest, parse_reference
+from edge_server.nodes.domain import NodeId, Reference, SelectedNode, nearest, parse_reference
 from edge_server.nodes.models import NodeRow
 from edge_server.principals.domain import Principal
 from edge_wire.errors import EdgeError, InvalidValue, NodeAmbiguous, NodeNotFound, NodesNotMatched, SelectorEmpty
@@ -57,6 +57,22 @@ def resolve(tx: Session, principal: Principal, selection: Selection) -> list[Nod
     if not found:
         raise NodesNotMatched(_nothing_there(selection), hint="edgectl enroll-key create --cluster NAME adds a node")
     return sorted(found.values(), key=lambda row: (row.name, row.id))
+
+
+def select_nodes(tx: Session, principal: Principal, selection: Selection) -> list[SelectedNode]:
+    """As `resolve`, as values for other features."""
+    rows = resolve(tx, principal, selection)
+    clusters = names_by_id(tx, {row.cluster_id for row in rows})
+    return [
+        SelectedNode(
+            id=NodeId(row.id),
+            name=row.name,
+            cluster_id=row.cluster_id,
+            cluster_name=clusters[row.cluster_id],
+            session_admin_id=row.session_admin_id,
+        )
+        for row in rows
+    ]
 
 
 def _find_each(tx: Session, principal: Principal, texts: Sequence[str]) -> list[NodeRow]:

@@ -1,0 +1,29 @@
+"""Whether the sessions of nodes are held by this admin: the place where that is asked before a command is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from edge_server.admins.service import live_admins
+from edge_server.nodes.domain import SelectedNode
+from edge_wire.errors import NodeOnOtherAdmin
+
+_NAMES_SHOWN = 3
+
+
+def require_not_elsewhere(tx: Session, nodes: Sequence[SelectedNode], *, admin_id: str, now: datetime) -> None:
+    """Raise NodeOnOtherAdmin when another live admin holds a session: that node is not offline, it is not ours."""
+    live = live_admins(tx, now)
+    elsewhere = [node for node in nodes if node.session_admin_id in live and node.session_admin_id != admin_id]
+    if not elsewhere:
+        return
+    holder = str(elsewhere[0].session_admin_id)
+    urls = ", ".join(live[holder])
+    names = ", ".join(node.name for node in elsewhere[:_NAMES_SHOWN])
+    more = f" and {len(elsewhere) - _NAMES_SHOWN} more" if len(elsewhere) > _NAMES_SHOWN else ""
+    raise NodeOnOtherAdmin(
+        f"the session of {names}{more} is held by admin {holder[:8]} at {urls}", hint=f"log in to that admin: {urls}"
+    )
