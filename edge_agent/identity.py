@@ -72,7 +72,10 @@ def load_or_make_keys(path: Path) -> Keys:
         }
         write_private(keys_path, json.dumps(made))
     stored = _read_json(keys_path)
-    return Keys(key_pem=str(stored["key"]).encode(), token=str(stored["token"]))
+    try:
+        return Keys(key_pem=str(stored["key"]).encode(), token=str(stored["token"]))
+    except (KeyError, TypeError):
+        raise _damaged(keys_path) from None
 
 
 def load_identity(path: Path) -> Identity | None:

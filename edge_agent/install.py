@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,8 @@ Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart={program} run
-Environment=DATA_DIR={data_dir}
+ExecStart={_word(str(program)).replace("$", "$$")} run
+Environment={_word(f"DATA_DIR={data_dir}")}
 Restart=always
 RestartSec=2
 KillMode=process
@@ -42,6 +43,14 @@ TimeoutStopSec=15
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def _word(text: str) -> str:
+    """One word of a unit (systemd.syntax(7)): % begins a specifier, blanks divide words unless they are quoted."""
+    doubled = text.replace("%", "%%")
+    if not re.search(r"[\s\"'\\;]", doubled):
+        return doubled
+    return '"' + doubled.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def require_root() -> None:

@@ -21,11 +21,13 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
     return Path(state) / "edge-agent"
 
 
-def _setting(default: Any, description: str, read: Callable[[str], Any], shown: str = "") -> Any:
+def _setting(
+    default: Any, description: str, read: Callable[[str], Any], shown: str = "", *, is_secret: bool = False
+) -> Any:
     metadata = {"description": description, "read": read, "shown": shown}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not is_secret)
 
 
 def _urls(text: str) -> list[str]:
@@ -76,7 +78,7 @@ class Settings:
         None, "File with an enrollment key; read at start while the agent is not enrolled.", Path
     )
     enrollment_key: str = _setting(
-        "", "The enrollment key itself. A file is better: environments are easy to read.", str
+        "", "The enrollment key itself. A file is better: environments are easy to read.", str, is_secret=True
     )
     fallback_admin_urls: list[str] = _setting(
         [], "More places to find an admin, `https://host:port`, separated by commas.", _urls

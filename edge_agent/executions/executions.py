@@ -18,7 +18,7 @@ from edge_agent.executions.journal import Entry, Journal
 from edge_agent.executions.runner_client import RunnerClient
 from edge_agent.runner import leftovers
 from edge_agent.runner.protocol import Message
-from edge_wire.errors import EdgeError, Internal
+from edge_wire.errors import ArgvInvalid, EdgeError, Internal
 from edge_wire.v1 import command_pb2
 from edge_wire.v1 import session_pb2 as pb
 
@@ -49,6 +49,8 @@ class _Live:
     """One execution that is not forgotten."""
 
     entry: Entry
+    is_accepted: bool = False
+    """It is in the journal."""
     is_handed_to_runner: bool = False
     is_end_on_disk: bool = False
     stop_kill_after: float | None = None
@@ -77,7 +79,7 @@ class Executions:
         """Read the journal, find or start the runner, settle what an earlier agent left."""
         await self._journal.open()
         for entry in self._journal.entries.values():
-            self._live[entry.id] = _Live(entry, is_end_on_disk=entry.end is not None)
+            self._live[entry.id] = _Live(entry, is_accepted=True, is_end_on_disk=entry.end is not None)
         await self._runner.connect()
         await self._settle()
 
@@ -149,6 +151,7 @@ class Executions:
             self._report_from(live, reporting)
             return
         try:
+            _check(start)
             self._journal.require_room()
         except EdgeError as error:
             self._refuse(execution_id, error)
@@ -171,6 +174,7 @@ class Executions:
             del self._live[live.entry.id]
             self._refuse(live.entry.id, error)
             return
+        live.is_accepted = True
         if live.stop_kill_after is not None:
             await self._end(live, ends.never_started())
             return
@@ -179,6 +183,8 @@ class Executions:
 
     def _hand_over(self) -> None:
         """Give waiting executions to the runner while there is room."""
+        if not self._runner.is_connected:
+            return  # they wait for the next one
         running = sum(1 for live in self._live.values() if self._is_running(live))
         while self._waiting and running < self._concurrency and not self._is_stopping:
             live = self._live.get(self._waiting.popleft())
@@ -218,6 +224,15 @@ class Executions:
         reporting.is_drained = True
         if live.entry.end is not None and _misses_output(live.entry.end, reporting):
             live.entry.end["truncated"] = True
+        self._report_end_if_ready(live)
+
+    def _report_what_is_left(self, live: _Live) -> None:
+        """The runner died with output that was not sent yet: the end goes out without it and says so."""
+        if live.reporting is None or live.reporting.is_drained:
+            return
+        assert live.entry.end is not None
+        live.entry.end["truncated"] = True
+        live.reporting.is_drained = True
         self._report_end_if_ready(live)
 
     def _resume_in_runner(self, live: _Live, reporting: _Reporting) -> None:
@@ -316,7 +331,9 @@ class Executions:
                 if live.reporting is not None:
                     self._resume_in_runner(live, live.reporting)
             elif live.entry.end is not None:
-                continue
+                self._report_what_is_left(live)
+            elif not live.is_accepted:
+                continue  # on its way into the journal, and then in line for this runner
             elif live.entry.id in self._waiting:
                 live.entry.runner_instance = self._runner.instance_id
             elif live.entry.runner_instance == self._runner.instance_id and live.entry.started is None:
@@ -338,9 +355,15 @@ class Executions:
 
     async def _declare_lost(self, lost: list[_Live]) -> None:
         """End what is left of them, then say so: nothing that is called lost may still run."""
-        ids = {live.entry.id for live in lost if live.entry.boot_id == self._boot_id}
+        here = [live for live in lost if live.entry.boot_id == self._boot_id]
+        ids = {live.entry.id for live in here}
+        groups = {
+            int(item.entry.started["pid"]): int(item.entry.started["start_ticks"])
+            for item in here
+            if item.entry.started
+        }
         if ids:
-            count = await asyncio.to_thread(leftovers.end_marked, ids, _LEFTOVER_GRACE_SECONDS)
+            count = await asyncio.to_thread(leftovers.end_all, ids, groups, _LEFTOVER_GRACE_SECONDS)
             log.warning("ended %d processes of %d lost executions", count, len(ids))
         for live in lost:
             code, message = "runner_died", "the node's runner died while it ran"
@@ -390,6 +413,13 @@ def _misses_output(end: dict[str, Any], reporting: _Reporting) -> bool:
     return bool(
         reporting.stdout_offset < end.get("stdout_bytes", 0) or reporting.stderr_offset < end.get("stderr_bytes", 0)
     )
+
+
+def _check(start: pb.StartExecution) -> None:
+    """Raise ArgvInvalid for what no kernel could run: it must not get as far as the runner."""
+    words = [start.shell] if start.HasField("shell") else list(start.argv.arguments)
+    if not words or not words[0] or any("\0" in word for word in words):
+        raise ArgvInvalid
 
 
 def _to_request(start: pb.StartExecution) -> dict[str, Any]:

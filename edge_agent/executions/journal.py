@@ -47,6 +47,7 @@ class Journal:
         self._path = directory / "journal"
         self._file: int | None = None
         self._size = 0
+        self._compact_at = _COMPACT_AT
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[tuple[dict[str, Any], asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -136,7 +137,7 @@ class Journal:
         await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     def _write(self, records: list[dict[str, Any]]) -> None:
-        if self._file is None or (self._size > _COMPACT_AT and self._size > 4 * len(self.entries) * 1024):
+        if self._file is None or self._size > self._compact_at:
             self._compact()
         assert self._file is not None
         data = b"".join(_line(record) for record in records)
@@ -152,7 +153,7 @@ class Journal:
         records = [record for entry in list(self.entries.values()) for record in _records(entry)]
         data = b"".join(_line(record) for record in records)
         scratch = self._path.with_name("journal.new")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _write_fully(descriptor, data)
             os.fsync(descriptor)
@@ -163,8 +164,8 @@ class Journal:
         _sync_directory(self._directory)
         if self._file is not None:
             os.close(self._file)
-        os.lseek(descriptor, 0, os.SEEK_END)
         self._file, self._size = descriptor, len(data)
+        self._compact_at = max(_COMPACT_AT, 2 * len(data))
 
 
 def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:

@@ -63,6 +63,11 @@ class RunnerClient:
                 await asyncio.sleep(_PROBE_SECONDS)
         self._reading = asyncio.create_task(self._read(reader, decoder, rest))
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a runner that hears."""
+        return self._reading is not None and not self._reading.done()
+
     def send(self, type_: str, **fields: Any) -> None:
         """Send one order; an order to a dead runner is void."""
         if self._writer is not None and not self._writer.is_closing():

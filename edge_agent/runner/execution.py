@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
+from uuid import uuid4
 
 from edge_agent.runner import leftovers
 from edge_agent.runner.spool import Spool
@@ -121,7 +122,7 @@ class Execution:
             return False
         except PermissionError:
             return True
-        return True
+        return leftovers.has_live_member(self.process.pid)
 
     def finish(self, *, held_open: bool) -> None:
         """State the end."""
@@ -180,20 +181,23 @@ class StartRequest:
 def start(request: StartRequest, spool_dir: Path, now: float) -> Execution:
     """Start one execution; one that cannot be started is over at once."""
     share = max(CHUNK, request.spool_bytes // 4)
+    # Not named after the id, which somebody else made up.
+    spool = spool_dir / uuid4().hex
     outputs = {
-        name: Output(Spool(spool_dir / f"{request.id}.{name}", head_limit=share, ring_limit=share), None)
-        for name in STREAMS
+        name: Output(Spool(spool.with_suffix(f".{name}"), head_limit=share, ring_limit=share), None) for name in STREAMS
     }
-    execution = Execution(request.id, request.exact, request.kill_after, outputs, started_at=now)
+    execution = Execution(request.id, request.exact, float(request.kill_after), outputs, started_at=now)
+    # Everything that a bad request could break comes before there is a process.
+    execution.deadline = now + request.timeout if request.timeout is not None else None
+    program = request.argv[0]
     try:
         process = _spawn(request)
     except OSError as error:
-        execution.fail(*_spawn_failure(error, request.argv[0]))
+        execution.fail(*_spawn_failure(error, program))
         return execution
     execution.process = process
     execution.pidfd = os.pidfd_open(process.pid)
     execution.start_ticks = leftovers.start_ticks(process.pid) or 0
-    execution.deadline = now + request.timeout if request.timeout is not None else None
     for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
         outputs[name].pipe = _own_pipe(stream)  # type: ignore[index]  # both names are StreamName
     return execution

@@ -6,13 +6,15 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 MARK = "EDGE_EXECUTION_ID"
 """Environment variable that every process of an execution carries."""
 
 _ROUND_SECONDS = 0.05
+_DEAD = frozenset("ZX")
+"""Process states of what is over."""
 
 
 def boot_id() -> str:
@@ -46,20 +48,61 @@ def find_marked(ids: Collection[str]) -> list[int]:
     return found
 
 
-def end_marked(ids: Collection[str], grace_seconds: float) -> int:
-    """End every process that carries one of these ids: SIGTERM, grace, SIGKILL. Returns how many there were. Blocks."""
-    first = find_marked(ids)
+def find_members(groups: Mapping[int, int]) -> list[int]:
+    """Pids of live processes in these groups (leader's pid → its start ticks), zombies excepted.
+
+    Only groups whose leader is still the very process that was started: another number may be somebody else's by now.
+    """
+    ours = {pid for pid, ticks in groups.items() if start_ticks(pid) == ticks}
+    found = []
+    for entry in os.listdir("/proc") if ours else []:
+        if entry.isdigit():
+            state, group = _state_and_group(int(entry))
+            if group in ours and state not in _DEAD:
+                found.append(int(entry))
+    return found
+
+
+def has_live_member(group: int) -> bool:
+    """Whether anything of a process group lives on; what is dead and merely not reaped does not count."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            state, found = _state_and_group(int(entry))
+            if found == group and state not in _DEAD:
+                return True
+    return False
+
+
+def end_all(ids: Collection[str], groups: Mapping[int, int], grace_seconds: float) -> int:
+    """End every process that carries one of these ids or is in one of these groups: SIGTERM, grace, SIGKILL.
+
+    Returns how many there were. Blocks.
+    """
+
+    def find() -> set[int]:
+        return {*find_marked(ids), *find_members(groups)}
+
+    first = find()
     _signal(first, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
-    while find_marked(ids) and time.monotonic() < deadline:
+    while find() and time.monotonic() < deadline:
         time.sleep(_ROUND_SECONDS)
     for _ in range(20):  # a dying tree may still fork
-        rest = find_marked(ids)
+        rest = find()
         if not rest:
             break
         _signal(rest, signal.SIGKILL)
         time.sleep(_ROUND_SECONDS)
     return len(first)
+
+
+def _state_and_group(pid: int) -> tuple[str, int]:
+    """State and process group (proc(5), fields 3 and 5 of stat); zeros when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "X", 0
+    return fields[0], int(fields[2])
 
 
 def _signal(pids: Collection[int], number: signal.Signals) -> None:

@@ -68,7 +68,7 @@ def _to_message(header: bytes, payload: bytes) -> Message:
     try:
         fields = json.loads(header)
         type_ = fields.pop("type")
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise ProtocolError("a header is not a JSON object with a type") from None
     if not isinstance(type_, str):
         raise ProtocolError("a type is not a string")

@@ -49,26 +49,31 @@ class Runner:
         self._idle_since = executions.monotonic()
         self._is_leaving = False
         self._is_terminating = False
+        self._hear_again_at: float | None = None
+        """When to look for new agents again after there was no file descriptor for one."""
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Serve until there is nothing to keep."""
+        self._remove_old_spools()
         listener = self._listen()
-        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+        self._hear(listener)
         self._write_pid_file()
         while not self._should_leave():
             for key, mask in self._selector.select(self._until_next_deadline()):
                 if key.fileobj is self._agent:
                     self._serve_agent(mask)
-                else:
+                elif key.data is not None:  # an agent that was replaced in this very round has none
                     key.data()
+            if self._hear_again_at is not None and executions.monotonic() >= self._hear_again_at:
+                self._hear(listener)
             self._act_on_time(executions.monotonic())
             self._send_what_is_due(executions.monotonic())
         listener.close()
 
     def terminate(self) -> None:
-        """SIGTERM: end every process group, then leave."""
+        """SIGTERM: end what runs, with its whole process group, then leave. What an ended command left behind stays."""
         self._is_terminating = True
 
     def _should_leave(self) -> bool:
@@ -81,7 +86,7 @@ class Runner:
 
     def _until_next_deadline(self) -> float:
         now = executions.monotonic()
-        moments = [now + 1.0]
+        moments = [now + 1.0 if self._hear_again_at is None else self._hear_again_at]
         for execution in self._executions.values():
             if execution.exited_at is None:
                 moments += [moment for moment in (execution.deadline, execution.kill_at) if moment is not None]
@@ -201,19 +206,31 @@ class Runner:
             output.pipe = None
 
     def _end_everything(self) -> None:
-        running = {item.id for item in self._executions.values() if item.exited_at is None and item.process}
-        leftovers.end_marked(running, TERM_GRACE_SECONDS)
+        running = [item for item in self._executions.values() if item.exited_at is None and item.process]
+        groups = {item.process.pid: item.start_ticks for item in running if item.process}
+        leftovers.end_all({item.id for item in running}, groups, TERM_GRACE_SECONDS)
 
     # --- the agent -----------------------------------------------------------------------------------------------
 
+    def _hear(self, listener: socket.socket) -> None:
+        self._hear_again_at = None
+        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+
     def _accept(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            # No file descriptor is free: what runs goes on, and whoever knocks waits until one is.
+            self._selector.unregister(listener)
+            self._hear_again_at = executions.monotonic() + _POLL_SECONDS
+            return
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         _, uid, _ = _PEER.unpack(credentials)
         if uid not in {0, os.geteuid()}:
             connection.close()
             return
         self._drop_agent()
+        self._is_leaving = False  # that was the wish of an earlier agent
         connection.setblocking(False)
         self._agent = connection
         self._selector.register(connection, selectors.EVENT_READ, None)
@@ -238,7 +255,7 @@ class Runner:
                 self._flush()
             if mask & selectors.EVENT_READ:
                 self._receive()
-        except (OSError, protocol.ProtocolError, KeyError, TypeError, ValueError):
+        except Exception:
             # Whatever the agent sent, what runs goes on; it may connect again.
             self._drop_agent()
 
@@ -392,6 +409,13 @@ class Runner:
         listener.setblocking(False)
         return listener
 
+    def _remove_old_spools(self) -> None:
+        """What an earlier runner had not delivered is lost with it."""
+        directory = self._directory / "spool"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        for path in directory.iterdir():
+            path.unlink()
+
     def _write_pid_file(self) -> None:
         facts = {
             "pid": os.getpid(),
@@ -427,7 +451,8 @@ def main() -> None:
             time.sleep(0.05)
     runner = Runner(directory)
     for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)  # not SIG_IGN, which commands would inherit
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell that starts something in the background ignores it
     wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGTERM, lambda *_: runner.terminate())

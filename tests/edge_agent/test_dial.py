@@ -1,0 +1,57 @@
+"""How long the agent waits between two tries: jittered, growing, bounded, and long only when an operator must act."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.dial import FIRST_WAIT_SECONDS, HOPELESS_WAIT_SECONDS, LONGEST_WAIT_SECONDS, wait_before
+from edge_wire.errors import (
+    AdminUntrusted,
+    CredentialExpired,
+    EdgeError,
+    IdentityInUse,
+    ProtocolUnsupported,
+    StreamBroken,
+    Unauthenticated,
+    Unavailable,
+)
+
+HOPELESS = [IdentityInUse(), Unauthenticated(), AdminUntrusted(), CredentialExpired(), ProtocolUnsupported()]
+attempts = st.integers(0, 10**9)
+failures = st.sampled_from([None, Unavailable(), StreamBroken(), *HOPELESS])
+
+
+def shortest(attempt: int, failure: EdgeError | None) -> float:
+    return wait_before(attempt, failure, lambda low, _high: low)
+
+
+def longest(attempt: int, failure: EdgeError | None) -> float:
+    return wait_before(attempt, failure, lambda _low, high: high)
+
+
+@given(attempt=attempts, failure=failures, seed=st.integers())
+def test_a_wait_lies_between_half_and_all_of_its_bound(attempt: int, failure: EdgeError | None, seed: int) -> None:
+    wait = wait_before(attempt, failure, random.Random(seed).uniform)
+    assert 0 < longest(attempt, failure) / 2 == shortest(attempt, failure) <= wait <= longest(attempt, failure)
+
+
+@given(attempt=attempts, failure=failures)
+def test_waits_never_shrink_from_one_failure_to_the_next(attempt: int, failure: EdgeError | None) -> None:
+    assert longest(attempt, failure) <= longest(attempt + 1, failure)
+
+
+@given(attempt=attempts, failure=st.sampled_from([None, Unavailable(), StreamBroken()]))
+def test_an_admin_that_may_come_back_is_tried_every_half_minute_at_least(
+    attempt: int, failure: EdgeError | None
+) -> None:
+    assert longest(attempt, failure) == min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(attempt, 40))
+
+
+@pytest.mark.parametrize("failure", HOPELESS, ids=lambda failure: failure.code)
+def test_what_only_an_operator_can_mend_is_tried_quickly_at_first_and_seldom_later(failure: EdgeError) -> None:
+    assert [longest(attempt, failure) for attempt in range(5)] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert longest(1000, failure) == HOPELESS_WAIT_SECONDS

@@ -1,0 +1,230 @@
+"""The journal: what it said was stored is there after a crash, and damage costs no more than what was damaged."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_agent.executions.journal import BYTES_LIMIT, ENTRIES_LIMIT, Entry, Journal
+from edge_wire.errors import JournalFull
+from tests.support.eventually import eventually
+
+FIRST, SECOND, THIRD = (f"{number:08x}-0000-4000-8000-000000000000" for number in (1, 2, 3))
+REQUEST = {"argv": ["echo", "hi"], "timeout": None, "kill_after": 5.0, "exact": False}
+STARTED = {"pid": 4711, "start_ticks": 99}
+END = {"outcome": "failed", "exit_code": 3, "stdout_bytes": 12}
+
+
+def entry(execution_id: str, *, argument: str = "hi") -> Entry:
+    request = {**REQUEST, "argv": ["echo", argument]}
+    return Entry(id=execution_id, runner_instance="runner-1", boot_id="boot-1", request=request)
+
+
+async def reopened(directory: Path) -> dict[str, Entry]:
+    """What a new agent finds; the journal is read as a crash left it."""
+    journal = Journal(directory)
+    await journal.open()
+    await journal.close()
+    return journal.entries
+
+
+async def journal_of(directory: Path, *execution_ids: str) -> Journal:
+    journal = Journal(directory)
+    await journal.open()
+    for execution_id in execution_ids:
+        await journal.accept(entry(execution_id))
+    return journal
+
+
+async def test_what_was_accepted_started_and_ended_is_there_after_a_crash(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path, FIRST, SECOND, THIRD)
+    journal.note_started(FIRST, STARTED)
+    journal.note_started(SECOND, STARTED)
+    await journal.end(FIRST, END)
+    found = await reopened(tmp_path)  # without a close before
+    await journal.close()
+    assert list(found) == [FIRST, SECOND, THIRD]
+    assert (found[FIRST].request["argv"], found[FIRST].boot_id) == (["echo", "hi"], "boot-1")
+    assert (found[FIRST].started, found[FIRST].end) == (STARTED, END)
+    assert (found[SECOND].started, found[SECOND].end) == (STARTED, None)
+    assert (found[THIRD].started, found[THIRD].end) == (None, None)
+
+
+async def test_what_was_forgotten_is_gone_and_takes_no_place(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path, FIRST, SECOND)
+    await journal.end(FIRST, END)
+    journal.forget(FIRST)
+    await journal.close()
+    assert list(await reopened(tmp_path)) == [SECOND]
+    assert FIRST.encode() not in (tmp_path / "journal").read_bytes()
+
+
+async def test_a_directory_without_a_journal_is_an_empty_one(tmp_path: Path) -> None:
+    assert await reopened(tmp_path / "new" / "executions") == {}
+    assert (tmp_path / "new" / "executions" / "journal").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_last_line_that_a_crash_tore_is_dropped_wherever_it_was_torn(tmp_path: Path) -> None:
+    await (await journal_of(tmp_path, FIRST, SECOND)).close()
+    whole = (tmp_path / "journal").read_bytes()
+    last = whole.index(b"\n") + 1
+    for length in range(last, len(whole)):
+        (tmp_path / "journal").write_bytes(whole[:length])
+        assert list(await reopened(tmp_path)) == [FIRST]
+    assert not (tmp_path / "journal.damaged").exists()
+
+
+async def test_after_a_torn_line_the_journal_goes_on(tmp_path: Path) -> None:
+    await (await journal_of(tmp_path, FIRST)).close()
+    with (tmp_path / "journal").open("ab") as file:
+        file.write(b'0badcafe {"type":"accep')
+    await (await journal_of(tmp_path, SECOND)).close()
+    assert list(await reopened(tmp_path)) == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 40, b"\xff\xfe", b"", b"zzzzzzzz {}", b'00000000 {"type":"forgotten"}'])
+async def test_a_damaged_line_costs_that_line_only_and_the_file_is_kept_aside(tmp_path: Path, damage: bytes) -> None:
+    await (await journal_of(tmp_path, FIRST, SECOND, THIRD)).close()
+    lines = (tmp_path / "journal").read_bytes().split(b"\n")
+    lines[1] = damage
+    (tmp_path / "journal").write_bytes(b"\n".join(lines))
+    assert list(await reopened(tmp_path)) == [FIRST, THIRD]
+    assert (tmp_path / "journal.damaged").read_bytes() == b"\n".join(lines)
+
+
+async def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
+    await (await journal_of(tmp_path, FIRST, SECOND)).close()
+    text = (tmp_path / "journal").read_bytes()
+    (tmp_path / "journal").write_bytes(text.replace(b'"hi"', b'"ho"', 1))
+    assert list(await reopened(tmp_path)) == [SECOND]
+
+
+async def test_a_file_of_noise_is_not_fatal(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_bytes(bytes(range(256)) * 100)
+    assert await reopened(tmp_path) == {}
+    assert (tmp_path / "journal.damaged").exists()
+
+
+async def test_an_id_never_becomes_a_path(tmp_path: Path) -> None:
+    ids = ["../../escaped", "/etc/passwd", "a\nb", "", "x" * 5000, "ü\0"]
+    directory = tmp_path / "data" / "executions"
+    await (await journal_of(directory, *ids)).close()
+    assert list(await reopened(directory)) == ids
+    assert [path.name for path in directory.iterdir()] == ["journal"]
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+# --- full ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_journal_with_too_many_entries_takes_no_more(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path)
+    journal.entries.update({str(number): entry(str(number)) for number in range(ENTRIES_LIMIT - 1)})
+    journal.require_room()
+    journal.entries["last"] = entry("last")
+    with pytest.raises(JournalFull, match=str(ENTRIES_LIMIT)):
+        journal.require_room()
+    journal.forget("last")
+    journal.require_room()
+    await journal.close()
+
+
+async def test_a_journal_that_is_too_large_takes_no_more(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path)
+    for execution_id in (FIRST, SECOND):
+        await journal.accept(entry(execution_id, argument="x" * (BYTES_LIMIT // 2)))
+    with pytest.raises(JournalFull, match="size limit"):
+        journal.require_room()
+    await journal.close()
+
+
+@contextmanager
+def full_disk(*, after: int) -> Iterator[None]:
+    """No file of this process grows beyond this many bytes; what fits of a write is written, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (after, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+async def test_a_full_disk_refuses_and_keeps_what_was_there(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path, FIRST)
+    size = (tmp_path / "journal").stat().st_size
+    with full_disk(after=size + 10), pytest.raises(JournalFull, match="disk takes nothing"):
+        await journal.accept(entry(SECOND))
+    assert list(journal.entries) == [FIRST]
+    assert (tmp_path / "journal").stat().st_size == size
+    await journal.close()
+    assert list(await reopened(tmp_path)) == [FIRST]
+
+
+async def test_what_is_accepted_after_a_full_disk_is_there_after_a_crash(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path, FIRST)
+    with full_disk(after=(tmp_path / "journal").stat().st_size + 10), pytest.raises(JournalFull):
+        await journal.accept(entry(SECOND))
+    await journal.accept(entry(THIRD))
+    await journal.close()
+    assert list(await reopened(tmp_path)) == [FIRST, THIRD]
+
+
+async def test_an_end_waits_for_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = await journal_of(tmp_path, FIRST)
+    with full_disk(after=(tmp_path / "journal").stat().st_size):
+        ending = eventually(lambda: "an end waits for the disk" in caplog.text)
+        writing = asyncio.create_task(journal.end(FIRST, END))
+        await ending
+    await writing
+    await journal.close()
+    assert (await reopened(tmp_path))[FIRST].end == END
+
+
+# --- on the disk ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files and directories that were forced to the disk, in order."""
+    paths: list[Path] = []
+
+    def recorded(sync: str) -> None:
+        real = getattr(os, sync)
+
+        def wrapper(descriptor: int) -> None:
+            paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+            real(descriptor)
+
+        monkeypatch.setattr(os, sync, wrapper)
+
+    recorded("fsync")
+    recorded("fdatasync")
+    return paths
+
+
+async def test_every_promise_is_on_the_disk_before_it_is_given(tmp_path: Path, synced: list[Path]) -> None:
+    journal = await journal_of(tmp_path)
+    assert synced == [tmp_path / "journal.new", tmp_path]
+    synced.clear()
+    await journal.accept(entry(FIRST))
+    assert synced == [tmp_path / "journal"]
+    synced.clear()
+    await journal.end(FIRST, END)
+    assert synced == [tmp_path / "journal"]
+    await journal.close()
+
+
+async def test_what_comes_at_once_shares_the_disk_s_time(tmp_path: Path, synced: list[Path]) -> None:
+    journal = await journal_of(tmp_path)
+    synced.clear()
+    ids = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(100)]
+    await asyncio.gather(*(journal.accept(entry(execution_id)) for execution_id in ids))
+    assert len(synced) <= 2
+    await journal.close()
+    assert list(await reopened(tmp_path)) == ids

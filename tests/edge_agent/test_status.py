@@ -1,0 +1,90 @@
+"""`edge-agent status`: what the operator reads about an agent that runs, has stopped, or never was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_agent import identity as identities
+from edge_agent.status import StatusFile, collect_status, render
+from tests.edge_agent.test_identity import IDENTITY
+
+EXECUTIONS = {"waiting": 1, "running": 2, "unacknowledged": 3}
+
+
+@contextmanager
+def running(data_dir: Path) -> Iterator[StatusFile]:
+    """What an agent holds while it runs."""
+    lock = identities.lock_data_dir(data_dir)
+    try:
+        yield StatusFile(data_dir)
+    finally:
+        os.close(lock)
+
+
+def test_a_connected_node_is_told_in_a_few_lines(tmp_path: Path) -> None:
+    identities.save_identity(tmp_path, IDENTITY)
+    with running(tmp_path) as file:
+        file.write(state="connected", error="", executions=EXECUTIONS, admin_url="https://one.example:44100")
+        status = collect_status(tmp_path)
+    assert (status["running"], status["enrolled"]) == (True, True)
+    assert status["session"]["admin_url"] == "https://one.example:44100"
+    assert render(status).splitlines() == [
+        f"node      gate-7 in ports ({IDENTITY.node_id})",
+        f"agent     running, data in {tmp_path}",
+        f"session   connected since {status['session']['since']}",
+        "admins    https://one.example:44100, https://two.example:44100",
+        "commands  1 waiting, 2 running, 3 unacknowledged",
+    ]
+
+
+def test_a_problem_is_told_while_the_agent_runs(tmp_path: Path) -> None:
+    with running(tmp_path) as file:
+        file.write(state="connecting", error="unavailable: no route to one.example", executions=EXECUTIONS)
+        lines = render(collect_status(tmp_path)).splitlines()
+    assert "problem   unavailable: no route to one.example" in lines
+    assert "node      not enrolled" in lines
+
+
+def test_an_agent_that_was_killed_is_not_called_connected(tmp_path: Path) -> None:
+    with running(tmp_path) as file:
+        file.write(state="connected", error="", executions=EXECUTIONS)
+    status = collect_status(tmp_path)
+    assert (status["running"], status["session"]["state"]) == (False, "stopped")
+    assert "agent     not running" in render(status)
+
+
+def test_a_machine_without_an_agent_has_a_status_too(tmp_path: Path) -> None:
+    status = collect_status(tmp_path / "nothing")
+    assert (status["enrolled"], status["running"], status["runner"]) == (False, False, {})
+    assert render(status).splitlines() == [
+        "node      not enrolled",
+        f"agent     not running, data in {tmp_path / 'nothing'}",
+        "session   stopped since ?",
+        "admins    none known",
+    ]
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("text", [b"", b'{"state": "conn', b"\xff", b"[]"])
+def test_a_damaged_status_file_is_as_good_as_none(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "status.json").write_bytes(text)
+    assert collect_status(tmp_path)["session"] == {"state": "stopped"}
+
+
+def test_asking_leaves_the_directory_to_the_agent(tmp_path: Path) -> None:
+    with running(tmp_path):
+        assert collect_status(tmp_path)["running"]
+    assert not collect_status(tmp_path)["running"]
+    with running(tmp_path):
+        pass
+
+
+def test_a_status_holds_no_secret(tmp_path: Path) -> None:
+    keys = identities.load_or_make_keys(tmp_path)
+    identities.save_identity(tmp_path, IDENTITY)
+    assert keys.token not in str(collect_status(tmp_path))
