@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,10 @@ def _layout(directory: Path | None) -> Layout:
 def _program() -> str:
     """How this program was called, so that printed lines can be pasted."""
     word = sys.argv[0]
-    return word if "/" in word and not word.endswith(".py") else "edgectl"
+    if "/" not in word or word.endswith(".py"):
+        return "edgectl"
+    below = os.path.relpath(word)
+    return word if below.startswith("..") else below
 
 
 def _context_words(fleet: Fleet) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,7 @@ class Program:
                 stdout=output,
                 stderr=output,
                 env=clean_environment(environ),
+                start_new_session=True,
             )
         return cls(process, log)
 
@@ -86,8 +88,9 @@ class Program:
         return await asyncio.wait_for(self.process.wait(), FINISH_WITHIN)
 
     async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        self.signal(signal.SIGKILL)
+        """SIGKILL to it and what it wraps, and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
 
     async def stop(self) -> None:

@@ -181,7 +181,7 @@ async def test_one_interrupt_cancels_and_waits_for_the_end(site: Installation) -
 
 async def test_two_interrupts_leave_at_once_and_say_the_id(site: Installation) -> None:
     await site.add_agent("edge01")
-    stubborn = f"trap '' TERM; echo begin; echo $$ >> {site.directory}/started; sleep 1000 & wait; wait"
+    stubborn = f"trap '' TERM; echo begin; echo $$ >> {site.directory}/started; sleep 60 & wait; wait"
     exec_ = await site.start_edgectl("exec", "edge01", "--kill-after", "1s", "--", "sh", "-c", stubborn)
     await until_started(site, exec_)
     exec_.signal(signal.SIGINT)

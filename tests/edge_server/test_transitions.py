@@ -1,0 +1,145 @@
+"""Checks how transitions reach the database: guarded, in batches, and closing commands that are over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Session
+
+from edge_server.commands import repository
+from edge_server.commands.domain import Event, Outcome, State
+from edge_server.commands.transition import StoredOutput, Transition, end_values
+from edge_server.db.database import Database
+from edge_server.nodes.domain import NodeId
+from edge_wire.v1 import command_pb2 as pb
+from tests.edge_server.command_rows import add_command, happened, is_finished, reported, sent, standing, started
+from tests.edge_server.fleet import NOON, fails_on_postgres
+
+PENDING, SENT, RUNNING, ENDED = State.PENDING, State.SENT, State.RUNNING, State.ENDED
+
+
+no_batches = pytest.mark.xfail(
+    strict=True,
+    raises=StatementError,
+    reason="repository.py _apply_group: IN (…) in an executemany is refused, so every batch of two or more fails",
+)
+
+
+@pytest.fixture
+async def stored(db: Database) -> Database:
+    """A command of two executions: `c1-0` and `c1-1`."""
+    await db.write(lambda tx: add_command(tx, "c1", "oslo", "bergen"))
+    return db
+
+
+async def apply(db: Database, *transitions: Transition) -> set[str]:
+    return await db.write(lambda tx: repository.apply(tx, transitions, NOON))
+
+
+async def test_a_life_in_steps_ends_the_command_with_its_last_execution(stored: Database) -> None:
+    assert await apply(stored, sent("c1-0")) == {"c1-0"}
+    await apply(stored, started("c1-0"))
+    assert await standing(stored, "c1") == [(RUNNING, None), (PENDING, None)]
+    await apply(stored, reported("c1-0"))
+    assert not await is_finished(stored, "c1")
+    await apply(stored, reported("c1-1", Outcome.FAILED))
+    assert await standing(stored, "c1") == [(ENDED, Outcome.OK), (ENDED, Outcome.FAILED)]
+    assert await is_finished(stored, "c1")
+
+
+@no_batches
+async def test_a_whole_life_may_come_in_one_batch_in_any_order(stored: Database) -> None:
+    await apply(stored, reported("c1-0"), sent("c1-1"), started("c1-0"), sent("c1-0"))
+    assert await standing(stored, "c1") == [(ENDED, Outcome.OK), (SENT, None)]
+
+
+async def test_what_ended_stays_as_it_ended(stored: Database) -> None:
+    await apply(stored, reported("c1-0", Outcome.TIMED_OUT))
+    await apply(stored, reported("c1-0", Outcome.OK), started("c1-0"), happened(Event.DROP, "c1-0", outcome="lost"))
+    assert (await standing(stored, "c1"))[0] == (ENDED, Outcome.TIMED_OUT)
+
+
+async def test_what_was_cancelled_before_it_was_sent_is_not_sent(stored: Database) -> None:
+    assert await stored.write(lambda tx: repository.withhold_pending(tx, "c1", NOON)) == 2
+    assert await apply(stored, sent("c1-0")) == set()
+    assert await standing(stored, "c1") == [(ENDED, Outcome.NOT_STARTED)] * 2
+
+
+async def test_sending_what_runs_already_still_counts_as_sent(stored: Database) -> None:
+    await apply(stored, sent("c1-0"), started("c1-0"))
+    assert await apply(stored, sent("c1-0")) == {"c1-0"}
+    assert (await standing(stored, "c1"))[0] == (RUNNING, None)
+
+
+async def test_an_execution_that_nobody_knows_disturbs_nothing(stored: Database) -> None:
+    assert await apply(stored, sent("c9-0")) == set()
+    assert await standing(stored, "c1") == [(PENDING, None)] * 2
+
+
+async def test_output_is_stored_with_the_end_and_once(stored: Database) -> None:
+    first = StoredOutput(stream="stdout", head=b"\x00hello\xff", tail=b"end", tail_offset=99)
+    await apply(stored, replace(reported("c1-0"), outputs=[first]))
+    again = StoredOutput(stream="stdout", head=b"again", tail=b"", tail_offset=0)
+    await apply(stored, replace(reported("c1-0"), outputs=[again]))
+    [row] = await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0", "c1-1"]))
+    assert (row.head, row.tail, row.tail_offset) == (b"\x00hello\xff", b"end", 99)
+
+
+@no_batches
+async def test_a_batch_may_be_larger_than_a_statement(db: Database) -> None:
+    def fill(tx: Session) -> None:
+        add_command(tx, "c2", *["oslo"] * 1200)
+
+    await db.write(fill)
+    names = [f"c2-{place}" for place in range(1200)]
+    assert await apply(db, *map(sent, names)) == set(names)
+    await apply(db, *map(reported, names))
+    assert set(await standing(db, "c2")) == {(ENDED, Outcome.OK)}
+    assert await is_finished(db, "c2")
+
+
+async def test_deleting_a_node_drops_what_was_pending_and_loses_what_was_handed_over(db: Database) -> None:
+    await db.write(lambda tx: [add_command(tx, name, "oslo") for name in ("c1", "c2", "c3")])
+    await apply(db, sent("c2-0"), reported("c3-0"))
+    assert set(await db.write(lambda tx: repository.drop_for_node(tx, NodeId("node-0"), NOON))) == {"c1", "c2"}
+    ends = [(await standing(db, name))[0][1] for name in ("c1", "c2", "c3")]
+    assert ends == [Outcome.DROPPED, Outcome.LOST, Outcome.OK]
+    assert all([await is_finished(db, name) for name in ("c1", "c2", "c3")])
+
+
+async def test_of_two_admins_that_take_over_a_command_one_does(stored: Database) -> None:
+    def take(tx: Session, admin: str) -> bool:
+        return repository.take_over(tx, "c1", old_admin_id="admin-1", new_admin_id=admin)
+
+    assert await stored.write(lambda tx: take(tx, "admin-2"))
+    assert not await stored.write(lambda tx: take(tx, "admin-3"))
+    assert list(await stored.read(repository.list_open_command_ids)) == [("c1", "admin-2")]
+
+
+HOSTILE = pb.ExecutionEnd(
+    signal="\x00" * 30, error_code="\x1b" * 60, error_message="\x00" * 500, stdout_bytes=2**64 - 1, exit_code=-(2**31)
+)
+
+
+def test_what_a_node_says_of_an_end_is_made_printable_and_bounded() -> None:
+    values = end_values(HOSTILE, Outcome.FAILED, None)
+    assert values["signal"].startswith("\\x00\\x00")
+    assert (values["stdout_bytes"], values["exit_code"], values["started"]) == (2**62, -(2**31), None)
+    assert "\x00" not in values["error_message"]
+
+
+@fails_on_postgres(
+    "transition.py end_values: printable() makes a signal longer than its column; the end is never stored"
+)
+async def test_a_hostile_end_is_stored_all_the_same(stored: Database) -> None:
+    await apply(stored, reported("c1-0", Outcome.FAILED, HOSTILE))
+    assert (await standing(stored, "c1"))[0] == (ENDED, Outcome.FAILED)
+
+
+@pytest.mark.xfail(strict=True, raises=OverflowError, reason="transition.py end_values: no bound on a duration")
+def test_a_duration_beyond_all_bounds_does_no_harm() -> None:
+    end = pb.ExecutionEnd()
+    end.duration.seconds = 2**62
+    assert end_values(end, Outcome.OK, True)["duration_ms"] is not None
