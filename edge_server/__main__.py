@@ -89,6 +89,7 @@ def _migrate() -> None:
     settings = read_settings()
     if settings.is_sqlite:
         data_dir.open_data_dir(settings.data_dir)
+        data_dir.lock_sqlite(settings.sqlite_path)  # until this process ends
     applied = migrate(make_engine(settings.url, pool_size=1))
     _say(f"applied {', '.join(applied)}" if applied else "nothing to do")
 

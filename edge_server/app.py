@@ -102,8 +102,8 @@ class AdminApp:
         if settings.is_sqlite:
             settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = data_dir.lock_sqlite(settings.sqlite_path)
-        self.secrets = data_dir.load_secrets(settings)
         try:
+            self.secrets = data_dir.load_secrets(settings)
             await self._open_database()
             await self._serve()
         except BaseException:

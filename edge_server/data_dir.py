@@ -89,7 +89,11 @@ def _read_or_make(path: Path) -> tuple[dict[str, str], Path | None]:
         return made, path
     try:
         stored = json.loads(path.read_text())
-        return {name: str(stored[name]) for name in ("MASTER_KEY", "ENCRYPTION_KEY")}, None
+        secrets = {name: stored[name] for name in ("MASTER_KEY", "ENCRYPTION_KEY")}
+        if not all(isinstance(value, str) and value for value in secrets.values()):
+            raise TypeError
+        encryption.parse_keys(secrets["ENCRYPTION_KEY"])
+        return secrets, None
     except (ValueError, KeyError, TypeError):
         raise SettingsInvalid(f"{path} is damaged: it must hold MASTER_KEY and ENCRYPTION_KEY as JSON") from None
 

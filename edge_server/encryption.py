@@ -44,7 +44,7 @@ class Cipher:
         nonce, text = sealed[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], sealed[_ID_BYTES + _NONCE_BYTES :]
         try:
             return key.decrypt(nonce, text, purpose.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise SettingsInvalid("what is encrypted in the database is damaged") from None
 
 

@@ -90,6 +90,17 @@ def printable(text: str, limit: int = 200) -> str:
     return shown if len(text) <= limit else f"{shown}…"
 
 
+def bounded(text: str, limit: int) -> str:
+    """As `printable`, and at most `limit` characters long when all is made visible: for columns of that width."""
+    shown = printable(text, limit)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def is_storable(text: str) -> bool:
+    """Whether a database could hold this text at all; what it cannot hold is in none of its rows."""
+    return "\0" not in text
+
+
 def _visible(character: str) -> str:
     if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
         return character.encode("unicode_escape").decode("ascii")

@@ -32,5 +32,8 @@ def to_duration(span: timedelta | None) -> Duration | None:
 
 
 def from_duration(duration: Duration) -> timedelta:
-    """A timedelta with microseconds."""
-    return duration.ToTimedelta()
+    """A timedelta with microseconds; what no timedelta can hold becomes the longest one."""
+    try:
+        return duration.ToTimedelta()
+    except OverflowError:
+        return timedelta.max if duration.seconds > 0 else timedelta.min

@@ -15,8 +15,10 @@ from edge_server.clusters.domain import Cluster
 from edge_server.clusters.models import ClusterRow
 from edge_server.db.database import Database
 from edge_server.principals.domain import Caller, Principal
-from edge_wire.errors import ClusterExists, ClusterNotEmpty, ClusterNotFound, NodeLimitReached
-from edge_wire.names import check_cluster_name, printable
+from edge_wire.errors import ClusterExists, ClusterNotEmpty, ClusterNotFound, InvalidValue, NodeLimitReached
+from edge_wire.names import check_cluster_name, is_storable, printable
+
+NODE_LIMIT = 1_000_000_000
 
 CountNodes = Callable[[Session], dict[str, int]]
 """Cluster id → number of its nodes; clusters without nodes may be missing."""
@@ -24,7 +26,7 @@ CountNodes = Callable[[Session], dict[str, int]]
 
 def find_clusters(tx: Session, names: Collection[str]) -> Sequence[ClusterRow]:
     """The clusters of these names. Raises ClusterNotFound for the first that is missing."""
-    found = repository.find_by_names(tx, names)
+    found = repository.find_by_names(tx, [name for name in names if is_storable(name)])
     missing = set(names) - {row.name for row in found}
     if missing:
         raise ClusterNotFound(f"there is no cluster {printable(min(missing))!r}", hint="edgectl cluster list")
@@ -66,6 +68,11 @@ def ensure_default_cluster(tx: Session, name: str, now: datetime) -> None:
         tx.add(ClusterRow(id=str(uuid4()), name=check_cluster_name(name), node_limit=None, created_at=now))
 
 
+def _check_node_limit(node_limit: int | None) -> None:
+    if node_limit is not None and node_limit > NODE_LIMIT:
+        raise InvalidValue(f"a cluster has at most {NODE_LIMIT} nodes; leave the limit out for any number")
+
+
 class ClusterService:
     """Use cases of clusters."""
 
@@ -94,6 +101,7 @@ class ClusterService:
     async def create(self, caller: Caller, name: str, node_limit: int | None) -> Cluster:
         """A new cluster. Raises NameInvalid, ClusterExists."""
         caller.principal.require_installation()
+        _check_node_limit(node_limit)
         row = ClusterRow(id=str(uuid4()), name=check_cluster_name(name), node_limit=node_limit, created_at=self._now())
 
         def work(tx: Session) -> Cluster:
@@ -109,6 +117,7 @@ class ClusterService:
 
     async def update(self, caller: Caller, name: str, node_limit: int | None) -> Cluster:
         """Another node limit. Raises ClusterNotFound, NodeLimitReached when more nodes are enrolled already."""
+        _check_node_limit(node_limit)
 
         def work(tx: Session) -> Cluster:
             row = lock_cluster(tx, find_visible_cluster(tx, caller.principal, name).id)

@@ -23,7 +23,7 @@ class KeptOutput:
         """From what was stored."""
         kept = cls()
         kept._head, kept._tail, kept._tail_offset = bytearray(head), bytearray(tail), tail_offset
-        kept.end = tail_offset + len(tail) if tail else len(head)
+        kept.end = max(len(head), tail_offset + len(tail))
         return kept
 
     @property

@@ -73,10 +73,11 @@ class Recorder:
                     return False
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            except Exception:  # one unwritable transition must not hold back all others
+            except Exception as error:  # one unwritable transition must not hold back all others
                 if len(batch) == 1:
                     log.exception("a transition cannot be written", extra={"execution": transitions[0].execution_id})
                     return True
+                log.warning("a batch of %d is written one by one: %s", len(batch), error)
                 return all([await self._write([item]) for item in batch])
             for transition, committed in batch:
                 committed(transition.event.value != "send" or transition.execution_id in sent)

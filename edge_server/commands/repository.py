@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from edge_server.commands.domain import Event, Outcome, State, sources
@@ -23,10 +23,10 @@ def find(tx: Session, command_id: str) -> CommandRow | None:
     return tx.get(CommandRow, command_id)
 
 
-def find_by_prefix(tx: Session, prefix: str) -> Sequence[CommandRow]:
-    """At most two commands whose id begins so."""
+def find_by_prefix(tx: Session, prefix: str, scope: Collection[str] | None) -> Sequence[CommandRow]:
+    """At most two commands whose id begins so; in a scope only those that reach into it."""
     fits = CommandRow.id.startswith(prefix, autoescape=True)
-    return tx.scalars(select(CommandRow).where(fits).limit(2)).all()
+    return tx.scalars(_reaching(select(CommandRow).where(fits).limit(2), scope)).all()
 
 
 def find_by_request(tx: Session, principal_id: str, request_id: str) -> CommandRow | None:
@@ -66,10 +66,7 @@ def list_page(
     query = select(CommandRow).order_by(CommandRow.created_at.desc(), CommandRow.id.desc()).limit(limit)
     if before is not None:
         query = query.where(tuple_(CommandRow.created_at, CommandRow.id) < before)
-    if scope is not None:
-        reaches = and_(ExecutionRow.command_id == CommandRow.id, ExecutionRow.cluster_id.in_(scope))
-        query = query.where(exists().where(reaches))
-    return tx.scalars(query).all()
+    return tx.scalars(_reaching(query, scope)).all()
 
 
 def count_outcomes(
@@ -182,7 +179,8 @@ def finish(tx: Session, command_ids: Iterable[str], now: datetime) -> None:
 
 def _apply_group(tx: Session, event: Event, names: Sequence[str], group: Sequence[Transition]) -> None:
     table: Any = ExecutionRow.__table__
-    guard: ColumnElement[bool] = table.c.state.in_([state.value for state in sources(event)])
+    # Not IN: its parameters expand, and many rows at once take no expanding parameters.
+    guard: ColumnElement[bool] = or_(*(table.c.state == state for state in sources(event)))
     statement = (
         update(table)
         .where(table.c.id == bindparam("guarded_id"), guard)
@@ -211,6 +209,14 @@ def _insert_outputs(tx: Session, transitions: Sequence[Transition]) -> None:
     ]
     if rows:
         tx.execute(insert(OutputRow), rows)
+
+
+def _reaching(query: Select[CommandRow], scope: Collection[str] | None) -> Select[CommandRow]:
+    """Only commands with an execution in the scope."""
+    if scope is None:
+        return query
+    reaches = and_(ExecutionRow.command_id == CommandRow.id, ExecutionRow.cluster_id.in_(scope))
+    return query.where(exists().where(reaches))
 
 
 def _now_sent(tx: Session, ids: Sequence[str]) -> set[str]:

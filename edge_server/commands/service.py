@@ -25,7 +25,7 @@ from edge_server.nodes.selection import Selection, select_nodes
 from edge_server.principals.domain import Caller
 from edge_server.sessions.whereabouts import require_not_elsewhere
 from edge_wire.errors import CommandNotFound, InvalidValue, ShuttingDown
-from edge_wire.names import printable
+from edge_wire.names import is_storable, printable
 from edge_wire.v1 import command_pb2 as pb
 
 ID_PREFIX_LENGTH = 4
@@ -238,10 +238,11 @@ def _columns(execution: ExecutionRow) -> dict[str, Any]:
 
 
 def _find_one(tx: Session, caller: Caller, reference: str) -> CommandRow:
-    found = repository.find_by_prefix(tx, reference) if len(reference) >= ID_PREFIX_LENGTH else []
+    found: Sequence[CommandRow] = []
+    if len(reference) >= ID_PREFIX_LENGTH and is_storable(reference):
+        found = repository.find_by_prefix(tx, reference, caller.principal.cluster_ids)
     if len(found) > 1:
         raise InvalidValue(f"{reference} fits several commands: give more of the id")
-    scope = caller.principal.cluster_ids
-    if not found or (scope is not None and not repository.list_executions(tx, found[0].id, scope)):
+    if not found:
         raise CommandNotFound(f"there is no command {printable(reference)!r}", hint="edgectl command list")
     return found[0]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_server.commands.domain import TRANSITIONS, CommandId, Event, ExecutionId, State
-from edge_wire.names import printable
+from edge_wire.names import bounded
+from edge_wire.timestamps import from_duration
 from edge_wire.v1 import command_pb2 as pb
 
 
@@ -43,12 +44,12 @@ def end_values(end: pb.ExecutionEnd, outcome: str, started: bool | None) -> dict
         "outcome": outcome,
         "started": started,
         "exit_code": end.exit_code if end.HasField("exit_code") else None,
-        "signal": printable(end.signal, 30),
-        "duration_ms": round(end.duration.ToTimedelta().total_seconds() * 1000) if end.HasField("duration") else None,
+        "signal": bounded(end.signal, 32),
+        "duration_ms": round(from_duration(end.duration).total_seconds() * 1000) if end.HasField("duration") else None,
         "stdout_bytes": min(end.stdout_bytes, 2**62),
         "stderr_bytes": min(end.stderr_bytes, 2**62),
         "truncated": end.truncated,
         "output_held_open": end.output_held_open,
-        "error_code": printable(end.error_code, 60),
-        "error_message": printable(end.error_message, 500),
+        "error_code": bounded(end.error_code, 64),
+        "error_message": bounded(end.error_message, 500),
     }

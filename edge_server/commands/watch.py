@@ -125,12 +125,22 @@ class Watcher:
         """Give up the output of a watcher that takes nothing."""
         if not self._passes_over():
             return
-        output = [item for item in self._items if item.event.WhichOneof("event") == "output"]
-        for item in reversed(output):
-            chunk = item.event.output
-            self._offsets[item.event.execution_id, chunk.stream] = chunk.offset
-        self._items = deque(item for item in self._items if item.event.WhichOneof("event") != "output")
-        self._release(output)
+        kept: deque[_Item] = deque()
+        gaps: dict[Stream, pb.OutputGap] = {}
+        for item in self._items:
+            missing = _missing(item.event)
+            if missing is None:
+                kept.append(item)
+                continue
+            known = gaps.get((item.event.execution_id, missing.stream))
+            if known is not None:
+                known.to_offset = missing.to_offset  # a stream's pieces follow each other without a hole
+                continue
+            event = _gap(item.event, missing.stream, missing.from_offset, missing.to_offset)
+            gaps[item.event.execution_id, missing.stream] = event.gap
+            kept.append(_Item(event))
+        given_up, self._items = list(self._items), kept
+        self._release(given_up)
 
     def _passes_over(self) -> bool:
         return not self.is_exact and bool(self._items) and self.clock() - self._progress_at > STALL_SECONDS
@@ -164,6 +174,15 @@ class Watcher:
             self._progress_at = self.clock()
         self._items.append(item)
         self._wake.set()
+
+
+def _missing(event: pb.CommandEvent) -> pb.OutputGap | None:
+    """The bytes that are missing when this event's output is given up; None when it is not about output."""
+    kind = event.WhichOneof("event")
+    if kind == "output":
+        chunk = event.output
+        return pb.OutputGap(stream=chunk.stream, from_offset=chunk.offset, to_offset=chunk.offset + len(chunk.data))
+    return event.gap if kind == "gap" else None
 
 
 def _gap(like: pb.CommandEvent, stream: pb.OutputStream.ValueType, start: int, end: int) -> pb.CommandEvent:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from edge_wire.errors import EnrollmentKeyExpired, EnrollmentKeySpent
+from edge_wire.errors import EnrollmentKeyExpired, EnrollmentKeySpent, InvalidValue
 
 DEFAULT_LIFE = timedelta(hours=24)
+USES_LIMIT = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,12 @@ def expiry(expires_in: timedelta | None, now: datetime) -> datetime | None:
     """When a key made now stops working: absent is a day, zero is never."""
     life = DEFAULT_LIFE if expires_in is None else expires_in
     return now + life if life else None
+
+
+def check_uses(asked: int | None) -> None:
+    """Raise InvalidValue when nobody can mean so many uses."""
+    if asked is not None and asked > USES_LIMIT:
+        raise InvalidValue(f"a key has at most {USES_LIMIT} uses; 0 is without limit")
 
 
 def uses(asked: int | None) -> int | None:

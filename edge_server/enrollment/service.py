@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from edge_server.audit.service import Change, record
@@ -92,6 +93,7 @@ class EnrollmentService:
         now = self._now()
         labels = check_labels(wish.labels)
         expires_at = domain.expiry(_bounded(wish.expires_in), now)
+        domain.check_uses(wish.uses)
 
         def work(tx: Session) -> EnrollmentKey:
             cluster = find_visible_cluster(tx, caller.principal, wish.cluster_name)
@@ -113,7 +115,8 @@ class EnrollmentService:
     async def update(
         self, caller: Caller, reference: str, *, uses: int | None, expires_in: timedelta | None
     ) -> EnrollmentKey:
-        """Other uses or expiry; None keeps. Raises EnrollmentKeyNotFound."""
+        """Other uses or expiry; None keeps. Raises EnrollmentKeyNotFound, InvalidValue."""
+        domain.check_uses(uses)
 
         def work(tx: Session) -> EnrollmentKey:
             row = _find_one(tx, caller, reference)
@@ -152,10 +155,16 @@ class EnrollmentService:
 
         def work(tx: Session) -> Enrolled:
             key = _require_key(tx, application)
+            if find_by_key_pair(tx, fingerprint, application.token_hash) is None:
+                now = self._now()
+                domain.require_usable(uses_left=key.uses_left, expires_at=key.expires_at, now=now)
+                lock_cluster(tx, key.cluster_id)
+            # Once more behind the lock: the same agent may have asked twice at once.
             known = find_by_key_pair(tx, fingerprint, application.token_hash)
             if known is not None:
                 return Enrolled(node=known[0], certificate=known[1], is_new=False)
-            self._admit(tx, key)
+            if not repository.spend(tx, key.id, self._now()):
+                raise EnrollmentKeySpent(hint="ask for a new one: edgectl enroll-key create")
             node_id = str(uuid4())
             certificate = certificates.sign_leaf(
                 self._authority, role="node", subject_id=node_id, public_key=public_key
@@ -177,14 +186,11 @@ class EnrollmentService:
             )
             return Enrolled(node=node, certificate=certificate, is_new=True)
 
-        return await self._db.write(work)
-
-    def _admit(self, tx: Session, key: EnrollmentKeyRow) -> None:
-        now = self._now()
-        domain.require_usable(uses_left=key.uses_left, expires_at=key.expires_at, now=now)
-        lock_cluster(tx, key.cluster_id)
-        if not repository.spend(tx, key.id, now):
-            raise EnrollmentKeySpent
+        try:
+            return await self._db.write(work)
+        except IntegrityError:
+            # The same agent asked at the same time with a key of another cluster, which is another lock.
+            return await self._db.write(work)
 
     def _record(self, tx: Session, caller: Caller, action: str, row: EnrollmentKeyRow) -> None:
         cluster = names_by_id(tx, [row.cluster_id])[row.cluster_id]

@@ -86,7 +86,8 @@ def parse_reference(text: str, domain: str = names.DOMAIN) -> Reference:
     """Read alias, alias.cluster, id, id prefix or DNS form. Never fails: what fits nothing finds nothing."""
     word = text.strip().rstrip(".").lower()
     first, _, rest = word.partition(".")
-    if rest.startswith("cluster-"):
+    # A cluster may itself be called cluster-x: without node- and the domain, `a.cluster-x` is alias and cluster.
+    if rest.startswith("cluster-") and (first.startswith("node-") or rest.endswith(f".{domain}")):
         cluster = rest.removeprefix("cluster-").removesuffix(f".{domain}")
         return _node_part(text, first.removeprefix("node-"), cluster)
     if first.startswith("node-"):

@@ -56,7 +56,7 @@ def insert_node(tx: Session, new: NewNode, now: datetime) -> NodeIdentity:
         token_hash=new.token_hash,
         certificate=new.certificate,
         facts=dict(new.facts),
-        agent_version=names.printable(new.agent_version, VERSION_LIMIT),
+        agent_version=names.bounded(new.agent_version, VERSION_LIMIT),
         enrolled_at=now,
         clock_skew_ms=0,
         session_epoch=0,

@@ -53,7 +53,7 @@ def open_session(tx: Session, claim: Claim, now: datetime) -> int | None:
         "session_admin_id": claim.admin_id,
         "session_instance_id": claim.instance_id,
         "superseded_instances": superseded_after(row.session_instance_id, claim.instance_id, row.superseded_instances),
-        "agent_version": names.printable(claim.agent_version, VERSION_LIMIT),
+        "agent_version": names.bounded(claim.agent_version, VERSION_LIMIT),
         "facts": dict(claim.facts),
         "last_seen_at": now,
         "clock_skew_ms": claim.clock_skew_ms,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from edge_server.nodes.models import AliasRow, LabelRow, NodeRow
@@ -46,6 +46,14 @@ def find_by_aliases(
     return found
 
 
+def find_by_ids(tx: Session, ids: Collection[str], scope: Collection[str] | None) -> list[NodeRow]:
+    """Nodes with any of these ids."""
+    found: list[NodeRow] = []
+    for chunk in _chunks(sorted(ids)):
+        found += tx.scalars(_in_scope(select(NodeRow).where(NodeRow.id.in_(chunk)), scope))
+    return found
+
+
 def find_by_id_prefixes(tx: Session, prefixes: Collection[str], scope: Collection[str] | None) -> list[NodeRow]:
     """Nodes whose id begins with any of these."""
     found: list[NodeRow] = []
@@ -63,15 +71,12 @@ def list_in_clusters(tx: Session, cluster_ids: Collection[str] | None) -> Sequen
 def list_page(
     tx: Session,
     *,
-    ids: Collection[str] | None,
     scope: Collection[str] | None,
     after: tuple[str, str] | None,
     limit: int,
 ) -> Sequence[NodeRow]:
     """A page of nodes by name, after one (name, id)."""
     query = _in_scope(select(NodeRow), scope).order_by(NodeRow.name, NodeRow.id).limit(limit)
-    if ids is not None:
-        query = query.where(NodeRow.id.in_(ids) if ids else false())
     if after is not None:
         query = query.where(tuple_(NodeRow.name, NodeRow.id) > after)
     return tx.scalars(query).all()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -18,6 +19,7 @@ from edge_wire.names import printable
 REFERENCE_LIMIT = 10_000
 """References in one selector."""
 _NAMES_LOOKED_AT = 5_000
+_ID_LENGTH = 36
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,39 +79,50 @@ def select_nodes(tx: Session, principal: Principal, selection: Selection) -> lis
 
 def _find_each(tx: Session, principal: Principal, texts: Sequence[str]) -> list[NodeRow]:
     references = [parse_reference(text) for text in texts]
-    scope = principal.cluster_ids
-    by_alias = _by_alias(tx, references, scope)
-    prefixes = {reference.id_prefix for reference in references if reference.id_prefix}
-    by_id = repository.find_by_id_prefixes(tx, prefixes, scope)
-    cluster_names = names_by_id(tx, {row.cluster_id for row in by_id} | {row.cluster_id for _, row in by_alias})
-    return [_pick(tx, principal, reference, by_alias, by_id, cluster_names) for reference in references]
+    candidates = _gather(tx, references, principal.cluster_ids)
+    return [_pick(tx, principal, reference, candidates) for reference in references]
 
 
-def _by_alias(tx: Session, references: Sequence[Reference], scope: Collection[str] | None) -> list[tuple[str, NodeRow]]:
-    aliases = {reference.alias for reference in references if reference.alias}
-    return [(alias.name, node) for alias, node in repository.find_by_aliases(tx, aliases, scope)]
+@dataclass(frozen=True, kw_only=True)
+class _Candidates:
+    """Every node that any of the references may mean, in the shape in which each is looked up at once."""
+
+    by_alias: Mapping[str, Sequence[NodeRow]]
+    by_id: Mapping[str, NodeRow]
+    by_prefix: Sequence[NodeRow]
+    cluster_names: Mapping[str, str]
 
 
-def _pick(
-    tx: Session,
-    principal: Principal,
-    reference: Reference,
-    by_alias: Sequence[tuple[str, NodeRow]],
-    by_id: Sequence[NodeRow],
-    cluster_names: dict[str, str],
-) -> NodeRow:
+def _gather(tx: Session, references: Sequence[Reference], scope: Collection[str] | None) -> _Candidates:
+    by_alias: dict[str, list[NodeRow]] = defaultdict(list)
+    for alias, node in repository.find_by_aliases(tx, {item.alias for item in references if item.alias}, scope):
+        by_alias[alias.name].append(node)
+    prefixes = {item.id_prefix for item in references if item.id_prefix}
+    whole = {prefix for prefix in prefixes if len(prefix) == _ID_LENGTH}
+    by_id = {row.id: row for row in repository.find_by_ids(tx, whole, scope)}
+    by_prefix = repository.find_by_id_prefixes(tx, prefixes - whole, scope)
+    rows = [*by_id.values(), *by_prefix, *(row for found in by_alias.values() for row in found)]
+    clusters = names_by_id(tx, {row.cluster_id for row in rows})
+    return _Candidates(by_alias=by_alias, by_id=by_id, by_prefix=by_prefix, cluster_names=clusters)
+
+
+def _pick(tx: Session, principal: Principal, reference: Reference, candidates: _Candidates) -> NodeRow:
     """An alias wins over an id prefix, so a short name never changes its meaning when a node joins."""
 
-    def in_cluster(row: NodeRow) -> bool:
-        return reference.cluster is None or cluster_names[row.cluster_id] == reference.cluster
+    def in_cluster(rows: Iterable[NodeRow]) -> dict[str, NodeRow]:
+        names = candidates.cluster_names
+        return {row.id: row for row in rows if reference.cluster in {None, names[row.cluster_id]}}
 
-    found = {row.id: row for alias, row in by_alias if alias == reference.alias and in_cluster(row)}
-    if not found and reference.id_prefix:
-        found = {row.id: row for row in by_id if row.id.startswith(reference.id_prefix) and in_cluster(row)}
+    found = in_cluster(candidates.by_alias.get(reference.alias or "", ()))
+    prefix = reference.id_prefix
+    if not found and prefix:
+        exact = candidates.by_id.get(prefix)
+        fitting = [row for row in candidates.by_prefix if row.id.startswith(prefix)] if exact is None else [exact]
+        found = in_cluster(fitting)
     if not found:
         raise _not_found(tx, principal, reference)
     if len(found) > 1:
-        raise _ambiguous(reference, found.values(), cluster_names)
+        raise _ambiguous(reference, found.values(), candidates.cluster_names)
     return next(iter(found.values()))
 
 
@@ -120,7 +133,7 @@ def _not_found(tx: Session, principal: Principal, reference: Reference) -> EdgeE
     return NodeNotFound(f"there is no node {printable(reference.text)!r}", hint=hint)
 
 
-def _ambiguous(reference: Reference, rows: Collection[NodeRow], cluster_names: dict[str, str]) -> EdgeError:
+def _ambiguous(reference: Reference, rows: Collection[NodeRow], cluster_names: Mapping[str, str]) -> EdgeError:
     shown = sorted(f"{row.name}.{cluster_names[row.cluster_id]} ({row.id})" for row in rows)[:5]
     return NodeAmbiguous(
         f"{printable(reference.text)!r} fits {len(rows)} nodes: {', '.join(shown)}",

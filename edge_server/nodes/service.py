@@ -69,10 +69,12 @@ class NodeService:
         limit = min(page_size or LARGEST_PAGE, LARGEST_PAGE)
 
         def work(tx: Session) -> tuple[list[Node], bool]:
-            ids = None
-            if not selection.is_empty:
-                ids = [row.id for row in resolve(tx, caller.principal, selection)]
-            rows = repository.list_page(tx, ids=ids, scope=caller.principal.cluster_ids, after=after, limit=limit + 1)
+            if selection.is_empty:
+                scope = caller.principal.cluster_ids
+                rows = repository.list_page(tx, scope=scope, after=after, limit=limit + 1)
+            else:
+                found = resolve(tx, caller.principal, selection)
+                rows = [row for row in found if after is None or (row.name, row.id) > after]
             return self._to_nodes(tx, rows[:limit]), len(rows) > limit
 
         page, has_more = await self._db.read(work)

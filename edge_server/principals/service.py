@@ -18,9 +18,10 @@ from edge_server.principals.domain import Caller, Principal, PrincipalId, Role
 from edge_server.principals.models import PrincipalRow
 from edge_wire import credentials
 from edge_wire.errors import CredentialExpired, InvalidValue, TokenExists, TokenNotFound, Unauthenticated
-from edge_wire.names import check_alias
+from edge_wire.names import check_alias, is_storable, printable
 
 ID_PREFIX_LENGTH = 4
+_LONGEST_LIFE = timedelta(days=3650)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,8 @@ class PrincipalService:
         caller.principal.require_installation()
         caller.principal.require_role_at_most(wish.role)
         check_alias(wish.name)
+        if wish.expires_in is not None and not timedelta(0) <= wish.expires_in <= _LONGEST_LIFE:
+            raise InvalidValue(f"a token lives at most {_LONGEST_LIFE.days} days; leave it out for no end")
         token = credentials.new_token("op")
         now = self._now()
 
@@ -135,9 +138,11 @@ def _change(action: str, row: PrincipalRow, details: Mapping[str, str]) -> Chang
 
 
 def _find_one(tx: Session, reference: str) -> PrincipalRow:
-    found = repository.find_live(tx, reference, prefix_length=ID_PREFIX_LENGTH)
+    found: Sequence[PrincipalRow] = []
+    if is_storable(reference):
+        found = repository.find_live(tx, reference, prefix_length=ID_PREFIX_LENGTH)
     if not found:
-        raise TokenNotFound(f"there is no token {reference!r}", hint="edgectl token list")
+        raise TokenNotFound(f"there is no token {printable(reference)!r}", hint="edgectl token list")
     if len(found) > 1:
         raise InvalidValue(f"{reference} fits several tokens: give more of the id")
     return found[0]

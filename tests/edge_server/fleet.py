@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import settings
 from sqlalchemy.orm import Session
 
@@ -19,12 +18,6 @@ from edge_server.principals.domain import Caller, Principal, PrincipalId, Role
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PROPERTY = settings(derandomize=True, deadline=None)
 """Every run tries the same examples, and none is judged by its duration."""
-
-
-def fails_on_postgres(reason: str) -> pytest.MarkDecorator:
-    """A test that holds on SQLite and shows a known bug on PostgreSQL."""
-    known_bug = pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.xfail(strict=True, reason=reason)])
-    return pytest.mark.parametrize("database_kind", ["sqlite", known_bug], indirect=True)
 
 
 @dataclass

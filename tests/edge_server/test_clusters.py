@@ -18,7 +18,7 @@ from edge_wire.errors import (
     NodeLimitReached,
     ScopeDenied,
 )
-from tests.edge_server.fleet import ALICE, NOON, WallClock, a_caller, add_cluster, add_node, fails_on_postgres
+from tests.edge_server.fleet import ALICE, NOON, WallClock, a_caller, add_cluster, add_node
 
 IN_OSLO = a_caller(clusters=["id-of-oslo"])
 
@@ -100,7 +100,6 @@ async def test_the_default_cluster_is_made_in_an_installation_without_any(db: Da
     assert [cluster.name for cluster in clusters] == ["default"]
 
 
-@fails_on_postgres("clusters/service.py create: a uint32 above 2**31 does not fit the column")
 async def test_a_limit_that_a_call_can_carry_is_kept_or_refused_and_no_internal_error(clusters: ClusterService) -> None:
     largest_uint32 = 4_294_967_295
     try:
@@ -110,7 +109,6 @@ async def test_a_limit_that_a_call_can_carry_is_kept_or_refused_and_no_internal_
     assert cluster.node_limit == largest_uint32
 
 
-@fails_on_postgres("clusters/service.py find_clusters: a NUL reaches PostgreSQL: DataError, internal error")
 async def test_a_name_with_a_nul_character_is_simply_not_there(clusters: ClusterService) -> None:
     with pytest.raises(ClusterNotFound):
         await clusters.get(ALICE, "os\0lo")

@@ -12,7 +12,7 @@ from edge_server.db.database import Database
 from edge_wire.errors import CommandNotFound, ScopeDenied
 from tests.edge_server.admin import IN_BERGEN, IN_OSLO, Admin
 from tests.edge_server.command_rows import add_command, standing
-from tests.edge_server.fleet import ALICE, NOON, fails_on_postgres
+from tests.edge_server.fleet import ALICE, NOON
 
 HOUR = timedelta(hours=1)
 
@@ -66,13 +66,11 @@ async def test_pages_follow_each_other(stored: Admin) -> None:
     assert end is None
 
 
-@pytest.mark.xfail(strict=True, reason="commands/service.py _find_one: a prefix is looked up in all clusters")
 async def test_a_prefix_is_not_ambiguous_because_of_a_command_that_lies_elsewhere(stored: Admin, db: Database) -> None:
     await db.write(lambda tx: [add_command(tx, "abcd1", "oslo"), add_command(tx, "abcd2", "bergen")])
     assert (await stored.commands.get(IN_OSLO, "abcd")).row.id == "abcd1"
 
 
-@fails_on_postgres("commands/service.py _find_one: a NUL reaches PostgreSQL: DataError, internal error")
 async def test_a_reference_with_a_nul_character_is_simply_not_there(stored: Admin) -> None:
     with pytest.raises(CommandNotFound):
         await stored.commands.get(ALICE, "both\0")

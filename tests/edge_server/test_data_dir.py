@@ -59,9 +59,6 @@ def test_secrets_are_not_in_the_repr(tmp_path: Path) -> None:
     assert secrets.encryption_key not in repr(secrets)
 
 
-NULLS = pytest.mark.xfail(strict=True, reason="data_dir.py _read_or_make: str() makes the guessable key 'None' of null")
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -69,7 +66,7 @@ NULLS = pytest.mark.xfail(strict=True, reason="data_dir.py _read_or_make: str() 
         "{",
         "[]",
         '{"MASTER_KEY": "a master key of my own"}',
-        pytest.param('{"MASTER_KEY": null, "ENCRYPTION_KEY": null}', marks=NULLS),
+        pytest.param('{"MASTER_KEY": null, "ENCRYPTION_KEY": null}'),
     ],
 )
 def test_a_damaged_file_of_secrets_is_said_to_be_damaged_and_left_alone(tmp_path: Path, text: str) -> None:
@@ -79,7 +76,6 @@ def test_a_damaged_file_of_secrets_is_said_to_be_damaged_and_left_alone(tmp_path
     assert (tmp_path / "secrets.json").read_text() == text
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="data_dir.py load_secrets: the stored keys are not checked")
 @pytest.mark.parametrize("key", ["not base64!", "AAAA"])
 async def test_a_damaged_encryption_key_among_the_secrets_is_a_clear_error(tmp_path: Path, key: str) -> None:
     (tmp_path / "secrets.json").write_text(json.dumps({"MASTER_KEY": "m" * 20, "ENCRYPTION_KEY": key}))
@@ -144,7 +140,6 @@ async def test_a_second_admin_on_the_same_sqlite_does_not_start(tmp_path: Path) 
         await first.stop()
 
 
-@pytest.mark.xfail(strict=True, reason="app.py start: load_secrets raises before the try that releases the lock")
 async def test_an_admin_that_cannot_start_leaves_nothing_locked(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("{")
     app = AdminApp(settings_in(tmp_path))

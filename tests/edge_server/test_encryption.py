@@ -58,12 +58,7 @@ def test_a_single_changed_bit_is_noticed(place: int, bit: int) -> None:
         Cipher([OLD]).decrypt(bytes(sealed), purpose="ca-key")
 
 
-cut_within_the_nonce = pytest.mark.xfail(
-    strict=True, reason="encryption.py decrypt: ValueError of a short nonce escapes"
-)
-
-
-CUT = [pytest.param(length, marks=cut_within_the_nonce) if 4 <= length < 12 else length for length in range(38)]
+CUT = range(38)
 
 
 @pytest.mark.parametrize("length", CUT)

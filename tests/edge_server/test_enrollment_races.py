@@ -13,7 +13,7 @@ from edge_server.db.database import Database
 from edge_server.enrollment.service import EnrollmentService, NewKey
 from edge_wire import certificates
 from tests.edge_server.agents import Agent
-from tests.edge_server.fleet import ALICE, WallClock, add_cluster, fails_on_postgres
+from tests.edge_server.fleet import ALICE, WallClock, add_cluster
 from tests.support.eventually import eventually
 
 
@@ -25,7 +25,6 @@ async def both_wait_for_the_cluster(db: Database) -> None:
     await eventually(lambda: db.read(lambda tx: tx.scalar(query) == 2), what="two enrollments that wait")
 
 
-@fails_on_postgres("enrollment/service.py enroll: the node is looked for before the lock, and not again behind it")
 @pytest.mark.parametrize("uses", [1, 5, 0])
 async def test_an_agent_that_asks_twice_at_once_becomes_one_node_and_spends_one_use(db: Database, uses: int) -> None:
     await db.write(lambda tx: add_cluster(tx, "oslo"))

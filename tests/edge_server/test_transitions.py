@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from edge_server.commands import repository
@@ -15,16 +14,9 @@ from edge_server.db.database import Database
 from edge_server.nodes.domain import NodeId
 from edge_wire.v1 import command_pb2 as pb
 from tests.edge_server.command_rows import add_command, happened, is_finished, reported, sent, standing, started
-from tests.edge_server.fleet import NOON, fails_on_postgres
+from tests.edge_server.fleet import NOON
 
 PENDING, SENT, RUNNING, ENDED = State.PENDING, State.SENT, State.RUNNING, State.ENDED
-
-
-no_batches = pytest.mark.xfail(
-    strict=True,
-    raises=StatementError,
-    reason="repository.py _apply_group: IN (…) in an executemany is refused, so every batch of two or more fails",
-)
 
 
 @pytest.fixture
@@ -49,7 +41,6 @@ async def test_a_life_in_steps_ends_the_command_with_its_last_execution(stored: 
     assert await is_finished(stored, "c1")
 
 
-@no_batches
 async def test_a_whole_life_may_come_in_one_batch_in_any_order(stored: Database) -> None:
     await apply(stored, reported("c1-0"), sent("c1-1"), started("c1-0"), sent("c1-0"))
     assert await standing(stored, "c1") == [(ENDED, Outcome.OK), (SENT, None)]
@@ -87,7 +78,6 @@ async def test_output_is_stored_with_the_end_and_once(stored: Database) -> None:
     assert (row.head, row.tail, row.tail_offset) == (b"\x00hello\xff", b"end", 99)
 
 
-@no_batches
 async def test_a_batch_may_be_larger_than_a_statement(db: Database) -> None:
     def fill(tx: Session) -> None:
         add_command(tx, "c2", *["oslo"] * 1200)
@@ -130,15 +120,11 @@ def test_what_a_node_says_of_an_end_is_made_printable_and_bounded() -> None:
     assert "\x00" not in values["error_message"]
 
 
-@fails_on_postgres(
-    "transition.py end_values: printable() makes a signal longer than its column; the end is never stored"
-)
 async def test_a_hostile_end_is_stored_all_the_same(stored: Database) -> None:
     await apply(stored, reported("c1-0", Outcome.FAILED, HOSTILE))
     assert (await standing(stored, "c1"))[0] == (ENDED, Outcome.FAILED)
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="transition.py end_values: no bound on a duration")
 def test_a_duration_beyond_all_bounds_does_no_harm() -> None:
     end = pb.ExecutionEnd()
     end.duration.seconds = 2**62
