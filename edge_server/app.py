@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from uuid import uuid4
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 from pydantic import SecretStr
+from sqlalchemy.exc import IntegrityError
 
 from edge_server import data_dir, encryption
 from edge_server.admins.rpc import AdminServicer
@@ -148,7 +150,8 @@ class AdminApp:
         cipher = encryption.Cipher(encryption.parse_keys(self.secrets.encryption_key))
         self.authority = await open_installation(self.db, cipher, utc_now())
         name = self._settings.default_cluster_name
-        await self.db.write(lambda tx: ensure_default_cluster(tx, name, utc_now()))
+        with contextlib.suppress(IntegrityError):  # another admin that starts just now made it
+            await self.db.write(lambda tx: ensure_default_cluster(tx, name, utc_now()))
         if self._settings.is_sqlite:
             await self.db.write(lambda tx: presence.clear_sessions(tx))
 
