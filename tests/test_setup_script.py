@@ -223,4 +223,4 @@ def test_quickstart_hands_its_arguments_to_the_demo(checkout: Checkout) -> None:
 
 def test_the_test_script_passes_arguments_on_and_the_exit_code_back(complete: Checkout) -> None:
     code, stdout, _ = complete.run("scripts/test", "-k", "two words")
-    assert (code, stdout.splitlines()[-1]) == (5, "pytest -k two words")
+    assert (code, stdout.splitlines()[-1]) == (5, "pytest -n auto --maxprocesses 4 --dist loadfile -k two words")
