@@ -118,7 +118,7 @@ class AdminApp:
         await self._health.set_serving(False)
         deadline = asyncio.get_running_loop().time() + grace.total_seconds()
         # Executions end in many places, and none of them should have to know of draining.
-        while self._dispatcher.count_under_way() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        while not self._dispatcher.is_settled and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:

@@ -71,6 +71,14 @@ class Dispatcher:
         """Executions that were handed out and are not over."""
         return sum(1 for execution in self._by_id.values() if execution.is_under_way)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is under way and every end that was heard of is in the database and told to watchers."""
+        return all(
+            not execution.is_under_way and (execution.state is not State.ENDED or execution.is_end_committed)
+            for execution in self._by_id.values()
+        )
+
     def adopt(self, run: CommandRun) -> CommandRun:
         """Take a command in and start what may start; the one that is there already wins."""
         if run.is_over:
