@@ -121,9 +121,9 @@ class Foreground:
         result = await self._judge(end, elapsed=elapsed, is_interrupted=is_interrupted)
         await self._sink.put(self._progress.before(self._view.finish(result)))
         if result.failure is not None:
-            note(error_line(result.failure))
+            self._note(error_line(result.failure))
         for line in self._last_lines(result):
-            note(line)
+            self._note(line)
         if end.failure is not None or is_interrupted:
             self._say_unfinished()
         return result.exit_code
@@ -169,31 +169,34 @@ class Foreground:
         return failure
 
     async def _cancel(self) -> None:
-        note("\ncancelling; Ctrl-C again leaves at once")
+        self._note("\ncancelling; Ctrl-C again leaves at once")
         await self._accepted.wait()
         try:
             await self._feed.cancel()
         except EdgeError as error:
-            note(error_line(error))
+            self._note(error_line(error))
             raise
+
+    def _note(self, line: str) -> None:
+        note(f"{self._progress.take_away()}{line}")
 
     def _say_broken(self, error: EdgeError) -> None:
         if not self._invocation.is_quiet:
-            note(f"{error_line(error)}; trying again")
+            self._note(f"{error_line(error)}; trying again")
 
     def _say_leaving(self, *, is_cancelled: bool) -> None:
         if is_cancelled:
-            note(f"left while it is being cancelled: edgectl command show {self._tally.command_id}")
+            self._note(f"left while it is being cancelled: edgectl command show {self._tally.command_id}")
         elif self._tally.is_accepted:
-            note(f"left; the command goes on: edgectl command show {self._tally.command_id}")
+            self._note(f"left; the command goes on: edgectl command show {self._tally.command_id}")
         else:
-            note("left before the admin answered; it is not known whether the command was accepted")
+            self._note("left before the admin answered; it is not known whether the command was accepted")
 
     def _say_unfinished(self) -> None:
         names = sorted(item.target.node_name for item in self._tally.open_standings())
         if names:
             shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-            note(f"not finished: {shown}")
+            self._note(f"not finished: {shown}")
 
     def _has_progress(self) -> bool:
         wanted = self._wishes.has_progress and not self._invocation.is_quiet and not self._wishes.is_one_node

@@ -11,7 +11,7 @@ from edgectl.views.view import STDERR
 
 _FIRST_AFTER = 1.0
 _EVERY = 0.25
-_CLEAR = b"\r\x1b[K"
+_CLEAR = "\r\x1b[K"
 
 
 class ProgressLine:
@@ -24,11 +24,15 @@ class ProgressLine:
         self._is_painted = False
 
     def before(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
-        """The pieces with the line taken away first."""
-        if not self._is_painted or not pieces:
-            return pieces
+        """The pieces with the line taken away first; without any it stays."""
+        clearing = self.take_away() if pieces else ""
+        return [Piece(STDERR, clearing.encode()), *pieces] if clearing else pieces
+
+    def take_away(self) -> str:
+        """What has to be written first when something else than pieces follows on stderr."""
+        clearing = _CLEAR if self._is_painted else ""
         self._is_painted = False
-        return [Piece(STDERR, _CLEAR), *pieces]
+        return clearing
 
     async def run(self) -> None:
         """Paint until cancelled."""
@@ -40,7 +44,7 @@ class ProgressLine:
         while True:
             if self._tally.is_accepted:
                 self._is_painted = True
-                await self._sink.put([Piece(STDERR, _CLEAR + self._text(loop.time() - started).encode())])
+                await self._sink.put([Piece(STDERR, f"{_CLEAR}{self._text(loop.time() - started)}".encode())])
             await asyncio.sleep(_EVERY)
 
     def _text(self, seconds: float) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.harness import Installation
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -156,6 +159,26 @@ async def test_login_context_and_logout(fleet: Installation) -> None:
     unknown = await fleet.edgectl("node", "list", "--context", "one", environ=environ)
     assert (unknown.code, "context_not_found" in unknown.err) == (5, True)
     assert (await fleet.edgectl("config", "path", environ=environ)).text == f"{fleet.directory}/own/config.json\n"
+
+
+async def test_by_default_the_credential_lives_in_the_systems_keyring_only(fleet: Installation) -> None:
+    config = fleet.directory / "with-keyring"
+    environ = {
+        "EDGECTL_CONFIG_DIR": str(config),
+        "EDGECTL_TOKEN": "",
+        "PYTHON_KEYRING_BACKEND": "tests.support.file_keyring.FileKeyring",
+        "PYTHONPATH": str(ROOT),
+        "FILE_KEYRING": str(fleet.directory / "keyring.json"),
+    }
+    done = await fleet.edgectl("login", environ=environ, stdin=fleet.admin.login.encode())
+    assert done.code == 0, done.err
+    assert (await fleet.edgectl("node", "list", environ=environ)).code == 0
+    kept = json.loads((fleet.directory / "keyring.json").read_text())
+    assert list(kept) == ["edgectl/default"]
+    assert kept["edgectl/default"] not in (config / "config.json").read_text()
+    assert [path.name for path in config.iterdir()] == ["config.json"]
+    assert (await fleet.edgectl("logout", environ=environ)).code == 0
+    assert json.loads((fleet.directory / "keyring.json").read_text()) == {}
 
 
 async def test_without_a_keyring_login_names_the_alternative(fleet: Installation) -> None:
