@@ -11,7 +11,6 @@ from pathlib import Path
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported; its own lines explain nothing to operators
 
-from edge_agent import identity as identities
 from edge_agent.app import run
 from edge_agent.enroll import Wishes, enroll, read_key_file
 from edge_agent.identity import Identity
@@ -20,6 +19,7 @@ from edge_agent.settings import Settings, read_settings
 from edge_agent.status import collect_status, render
 from edge_wire import logs
 from edge_wire.errors import EdgeError
+from edge_wire.private_files import open_data_dir
 from edge_wire.version import PROGRAM
 
 SHARED_KEY_LIMIT = 64 * 1024
@@ -91,7 +91,7 @@ def _version(_chosen: argparse.Namespace) -> int:
 
 def _enroll_here(settings: Settings, key_file: str) -> Identity:
     text = sys.stdin.read(SHARED_KEY_LIMIT) if key_file == "-" else read_key_file(Path(key_file))
-    identities.open_data_dir(settings.data_dir)
+    open_data_dir(settings.data_dir)
     return asyncio.run(enroll(settings.data_dir, text, Wishes(alias=settings.node_alias, labels=settings.node_labels)))
 
 

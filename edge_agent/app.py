@@ -20,6 +20,7 @@ from edge_agent.session import AgentSession
 from edge_agent.settings import HIDDEN, Settings
 from edge_agent.status import StatusFile
 from edge_wire.errors import NotEnrolled, Unavailable
+from edge_wire.private_files import open_data_dir
 from edge_wire.v1 import session_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class AgentApp:
     async def start(self) -> None:
         """Take the data directory and begin to dial. Raises EdgeError when that cannot ever work."""
         settings = self._settings
-        identities.open_data_dir(settings.data_dir)
+        open_data_dir(settings.data_dir)
         self._lock = identities.lock_data_dir(settings.data_dir)
         self._status = StatusFile(settings.data_dir)
         self._executions = Executions(

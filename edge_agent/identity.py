@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_wire import certificates, credentials
-from edge_wire.errors import AgentRunning, DirectoryNotWritable, NotEnrolled, SettingsInvalid
+from edge_wire.errors import AgentRunning, NotEnrolled, SettingsInvalid
+from edge_wire.private_files import write_private
 
 _KEYS_FILE = "keys.json"
 _IDENTITY_FILE = "identity.json"
@@ -36,19 +37,6 @@ class Identity:
     admin_urls: Sequence[str]
     ca_certificates: Sequence[bytes]
     certificate: bytes
-
-
-def open_data_dir(path: Path) -> None:
-    """Make the directory when it is missing. Raises DirectoryNotWritable."""
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = path / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise DirectoryNotWritable(
-            f"{path} cannot be written ({error.strerror})", hint="set DATA_DIR to a directory of your own"
-        ) from None
 
 
 def lock_data_dir(path: Path) -> int:
@@ -125,22 +113,6 @@ def updated(
         admin_urls=list(admin_urls) or identity.admin_urls,
         ca_certificates=list(ca_certificates) or identity.ca_certificates,
     )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file of mode 0600 at once and durably."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    directory = os.open(path.parent, os.O_DIRECTORY | os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

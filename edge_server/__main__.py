@@ -19,6 +19,7 @@ from edge_server.settings import Settings, read_settings
 from edge_server.settings_page import show_settings
 from edge_wire import logs
 from edge_wire.errors import EdgeError
+from edge_wire.private_files import open_data_dir, write_private
 from edge_wire.version import PROGRAM
 
 
@@ -78,7 +79,7 @@ async def _drain_and_stop(app: AdminApp, grace: timedelta) -> None:
 def _announce(app: AdminApp, settings: Settings) -> None:
     """Say where everything is. The login string itself goes to a file, never to a log."""
     login = settings.data_dir / data_dir.LOGIN_FILE
-    data_dir.write_private(login, f"{app.login}\n")
+    write_private(login, f"{app.login}\n")
     if app.secrets.made_at is not None:
         _say(f"made secrets in {app.secrets.made_at} (keep a copy: without them the database cannot be read)")
     _say(f"edge-server {PROGRAM} serves {', '.join(app.address.urls)} on port {app.address.port} ({app.db.kind})")
@@ -88,7 +89,7 @@ def _announce(app: AdminApp, settings: Settings) -> None:
 def _migrate() -> None:
     settings = read_settings()
     if settings.is_sqlite:
-        data_dir.open_data_dir(settings.data_dir)
+        open_data_dir(settings.data_dir)
         data_dir.lock_sqlite(settings.sqlite_path)  # until this process ends
     applied = migrate(make_engine(settings.url, pool_size=1))
     _say(f"applied {', '.join(applied)}" if applied else "nothing to do")

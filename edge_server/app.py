@@ -56,6 +56,7 @@ from edge_server.settings import Settings, primary_address
 from edge_wire import certificates, credentials
 from edge_wire.certificates import Authority, Identity
 from edge_wire.errors import ShuttingDown
+from edge_wire.private_files import open_data_dir
 from edge_wire.v1 import (
     admin_pb2,
     audit_pb2,
@@ -100,7 +101,7 @@ class AdminApp:
     async def start(self) -> None:
         """Open the database and the port; serves when it returns. Raises EdgeError, and then nothing is left open."""
         settings = self._settings
-        data_dir.open_data_dir(settings.data_dir)
+        open_data_dir(settings.data_dir)
         if settings.is_sqlite:
             settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = data_dir.lock_sqlite(settings.sqlite_path)

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from edge_server import encryption
 from edge_server.settings import Settings
 from edge_wire import credentials
-from edge_wire.errors import DatabaseInUse, DirectoryNotWritable, SettingsInvalid
+from edge_wire.errors import DatabaseInUse, SettingsInvalid
+from edge_wire.private_files import write_private
 
 SECRETS_FILE = "secrets.json"
 LOGIN_FILE = "login"
@@ -27,19 +28,6 @@ class Secrets:
     encryption_key: str = field(repr=False)
     made_at: Path | None = None
     """Where they were made just now; None when they were there already or came from the settings."""
-
-
-def open_data_dir(path: Path) -> None:
-    """Make the directory when it is missing. Raises DirectoryNotWritable."""
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = path / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise DirectoryNotWritable(
-            f"{path} cannot be written ({error.strerror})", hint="set DATA_DIR to a directory of your own"
-        ) from None
 
 
 def lock_sqlite(path: Path) -> int:
@@ -69,17 +57,6 @@ def load_secrets(settings: Settings) -> Secrets:
         encryption_key=encryption_key or stored["ENCRYPTION_KEY"],
         made_at=made_at,
     )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file of mode 0600 at once and durably."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
 
 
 def _read_or_make(path: Path) -> tuple[dict[str, str], Path | None]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from edge_wire.errors import ContextNotFound, InvalidValue, NotLoggedIn
 from edge_wire.names import printable
+from edge_wire.private_files import write_private
 
 StoreKind = Literal["keyring", "file"]
 
@@ -101,16 +102,6 @@ def remove_context(name: str) -> None:
     rest = {key: item for key, item in contexts.by_name.items() if key != name}
     current = "" if contexts.current == name else contexts.current
     _save(Contexts(current=current, by_name=rest))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file of mode 0600 at once."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    scratch.replace(path)
 
 
 def _save(contexts: Contexts) -> None:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from edge_wire.errors import CredentialUnreadable, NotLoggedIn
-from edgectl.contexts import Context, write_private
+from edge_wire.private_files import write_private
+from edgectl.contexts import Context
 
 _SERVICE = "edgectl"
 _FILE_HINT = "on a machine without a keyring: edgectl login --keyring file"

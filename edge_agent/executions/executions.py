@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from edge_agent.executions.runner_client import RunnerClient
 from edge_agent.runner import leftovers
 from edge_agent.runner.protocol import Message
 from edge_wire.errors import ArgvInvalid, EdgeError, Internal
+from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import command_pb2
 from edge_wire.v1 import session_pb2 as pb
 
@@ -69,7 +70,7 @@ class Executions:
         self._live: dict[str, _Live] = {}
         self._waiting: deque[str] = deque()
         self._send: Send | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks(log, "an execution could not be handled")
         self._is_stopping = False
         self._boot_id = leftovers.boot_id()
         self._rounds = 0
@@ -88,9 +89,7 @@ class Executions:
         self._is_stopping = True
         self.detach()
         self._runner.send("quit")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         await self._runner.close()
         await self._journal.close()
 
@@ -164,7 +163,7 @@ class Executions:
         )
         accepted = _Live(entry, reporting=reporting)
         self._live[execution_id] = accepted
-        self._spawn(self._accept(accepted))
+        self._tasks.spawn(self._accept(accepted))
 
     async def _accept(self, live: _Live) -> None:
         """On disk first, then in line for the runner."""
@@ -204,7 +203,7 @@ class Executions:
             self._runner.send("stop", id=live.entry.id, kill_after=kill_after)
         elif live.entry.id in self._waiting:
             self._waiting.remove(live.entry.id)
-            self._spawn(self._end(live, ends.never_started()))
+            self._tasks.spawn(self._end(live, ends.never_started()))
 
     def _take_acknowledgement(self, execution_id: str, live: _Live | None) -> None:
         if live is None or not live.is_end_on_disk:
@@ -274,7 +273,7 @@ class Executions:
             )
             self._report(live, pb.ExecutionReport(execution_id=live.entry.id, gap=gap))
         elif message.type == "ended" and live.entry.end is None:
-            self._spawn(self._end(live, ends.from_runner(message.fields)))
+            self._tasks.spawn(self._end(live, ends.from_runner(message.fields)))
         elif message.type == "drained":
             self._take_drained(live, message)
 
@@ -306,7 +305,7 @@ class Executions:
     def _runner_died(self) -> None:
         if not self._is_stopping:
             log.error("the runner died; its executions are lost")
-            self._spawn(self._replace_runner())
+            self._tasks.spawn(self._replace_runner())
 
     async def _replace_runner(self) -> None:
         await self._runner.close()
@@ -396,16 +395,6 @@ class Executions:
 
     def _is_running(self, live: _Live) -> bool:
         return live.is_handed_to_runner and live.entry.end is None
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("an execution could not be handled", exc_info=task.exception())
 
 
 def _misses_output(end: dict[str, Any], reporting: _Reporting) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.db.database import Database
 from edge_server.sessions.session import NodeSession
 from edge_wire.errors import CommandNotFound, DatabaseUnavailable
+from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import session_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -53,14 +54,14 @@ class Reconciler:
         self._admin_id = admin_id
         self._now = now
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks(log, "settling failed")
 
     # --- what sessions report ------------------------------------------------------------------------------------
 
     def session_opened(self, session: NodeSession, inventory: Sequence[pb.ExecutionInventory]) -> None:
         """A node is there: settle every execution that either side knows."""
         self._dispatcher.lose_contact(session.node.id)
-        self._spawn(self._settle_node(session, {entry.execution_id: entry for entry in inventory}))
+        self._tasks.spawn(self._settle_node(session, {entry.execution_id: entry for entry in inventory}))
 
     def session_closed(self, session: NodeSession) -> None:
         """A node is gone; what it has goes on."""
@@ -114,13 +115,11 @@ class Reconciler:
 
     def refresh_soon(self) -> None:
         """As `refresh`, without waiting for it."""
-        self._spawn(self.refresh())
+        self._tasks.spawn(self.refresh())
 
     async def stop(self) -> None:
         """End what is still being settled."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -238,16 +237,6 @@ class Reconciler:
             return None
         is_pacer = command.admin_id == self._admin_id
         return archive.load_run(tx, command, is_pacer=is_pacer, now=self._now, clock=self._clock)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("settling failed", exc_info=task.exception())
 
 
 def _may_have_changed(execution: LiveExecution) -> bool:

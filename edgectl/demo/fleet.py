@@ -14,10 +14,11 @@ from typing import TypeVar
 
 from edge_wire import credentials
 from edge_wire.errors import Conflict, DemoFailed, EdgeError, Unavailable
+from edge_wire.private_files import write_private
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import enrollment_pb2, node_pb2, principal_pb2
 from edgectl.connect import Admin, connected_to
-from edgectl.contexts import Context, load_contexts, remove_context, save_context, write_private
+from edgectl.contexts import Context, load_contexts, remove_context, save_context
 from edgectl.demo import processes
 from edgectl.demo.layout import ADMIN, Layout, State
 from edgectl.demo.processes import Process

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_wire.errors import DemoBusy, DirectoryNotWritable, InvalidValue
-from edgectl.contexts import write_private
+from edge_wire.private_files import write_private
 from edgectl.demo.processes import Process
 
 ADMIN = "admin"

@@ -12,6 +12,7 @@ from edge_agent import identity as identities
 from edge_agent.identity import Identity
 from edge_wire import certificates
 from edge_wire.errors import AgentRunning, DirectoryNotWritable, NotEnrolled, SettingsInvalid
+from edge_wire.private_files import open_data_dir
 
 IDENTITY = Identity(
     node_id="8b0f7c1e-4a3d-4a55-9d0e-6f2c1b7a9e10",
@@ -65,7 +66,7 @@ def test_keys_are_not_in_the_repr(tmp_path: Path) -> None:
 
 def test_everything_is_for_its_owner_only(tmp_path: Path) -> None:
     data_dir = tmp_path / "state" / "edge-agent"
-    identities.open_data_dir(data_dir)
+    open_data_dir(data_dir)
     identities.load_or_make_keys(data_dir)
     identities.save_identity(data_dir, IDENTITY)
     os.close(identities.lock_data_dir(data_dir))
@@ -74,7 +75,7 @@ def test_everything_is_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_there_is_used_and_left_clean(tmp_path: Path) -> None:
-    identities.open_data_dir(tmp_path)
+    open_data_dir(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,7 +83,7 @@ def test_a_directory_that_is_there_is_used_and_left_clean(tmp_path: Path) -> Non
 def test_a_directory_that_cannot_be_written_is_one_clear_line(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DirectoryNotWritable, match="cannot be written") as raised:
-        identities.open_data_dir(tmp_path / place)
+        open_data_dir(tmp_path / place)
     assert str(tmp_path / place) in raised.value.message
     assert "DATA_DIR" in raised.value.hint
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from edge_server.app import AdminApp
-from edge_server.data_dir import load_secrets, lock_sqlite, open_data_dir, write_private
+from edge_server.data_dir import load_secrets, lock_sqlite
 from edge_server.encryption import parse_keys
 from edge_server.settings import Settings
 from edge_wire.errors import DatabaseInUse, DirectoryNotWritable, EdgeError, SettingsInvalid
+from edge_wire.private_files import open_data_dir, write_private
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 

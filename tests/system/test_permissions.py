@@ -16,10 +16,10 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from edge_agent.enroll import Wishes
 from edge_agent.enroll import enroll as enroll_agent
-from edge_agent.identity import open_data_dir
 from edge_server.rpc.permissions import ACCESS
 from edge_wire import calls, credentials
 from edge_wire.errors import Denied, EdgeError, NotFound, ScopeDenied, Unauthenticated
+from edge_wire.private_files import open_data_dir
 from edge_wire.v1 import (
     admin_pb2,
     audit_pb2,

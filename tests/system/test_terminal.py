@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.enroll import Wishes
 from edge_agent.enroll import enroll as enroll_agent
-from edge_agent.identity import open_data_dir
+from edge_wire.private_files import open_data_dir
 from tests.support.harness import Installation
 from tests.support.terminal import Terminal
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_wire.errors import ContextNotFound, InvalidValue, NotLoggedIn
+from edge_wire.private_files import write_private
 from edgectl.contexts import (
     Context,
     Contexts,
@@ -18,7 +19,6 @@ from edgectl.contexts import (
     remove_context,
     save_context,
     use_context,
-    write_private,
 )
 
 OSLO = Context(name="oslo", admin_urls=["https://a:1", "https://b:2"], ca_certificate=b"\x30\x00\xff", store="keyring")

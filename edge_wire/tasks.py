@@ -1,0 +1,35 @@
+"""Tasks that somebody owns: kept until they end, ended with their owner, and never failing in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+
+class OwnedTasks:
+    """The tasks of one owner."""
+
+    def __init__(self, log: logging.Logger, failure: str) -> None:
+        self._log = log
+        self._failure = failure
+        """What is logged with the traceback of a task that failed."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    async def stop(self) -> None:
+        """Cancel what runs and wait until it is gone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._log.error(self._failure, exc_info=task.exception())
