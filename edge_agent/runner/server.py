@@ -13,7 +13,6 @@ import os
 import selectors
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -21,18 +20,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from edge_agent.runner import agent_link, leftovers
 from edge_agent.runner import execution as executions
-from edge_agent.runner import leftovers, protocol
-from edge_agent.runner.execution import CHUNK, GATHER_SECONDS, STREAMS, Execution, Output, StartRequest, StreamName
+from edge_agent.runner.agent_link import AgentLink
+from edge_agent.runner.delivery import Delivery
+from edge_agent.runner.execution import CHUNK, STREAMS, Execution, Output, StartRequest, StreamName
 
 IDLE_SECONDS = 10.0
 """Without an agent and without anything to keep, the runner leaves after this."""
 TERM_GRACE_SECONDS = 2.0
-_WRITE_LIMIT = 4 * 1024 * 1024
-"""Bytes waiting for the agent above which no more output is sent."""
 _READ_ROUNDS = 16
 _POLL_SECONDS = 0.02
-_PEER = struct.Struct("3i")
 
 
 class Runner:
@@ -43,9 +41,8 @@ class Runner:
         self._selector = selectors.DefaultSelector()
         self._executions: dict[str, Execution] = {}
         self._instance_id = str(uuid4())
-        self._agent: socket.socket | None = None
-        self._decoder = protocol.Decoder()
-        self._outgoing = bytearray()
+        self._agent = AgentLink(self._selector)
+        self._delivery = Delivery(self._agent, unstall=self._unstall)
         self._idle_since = executions.monotonic()
         self._is_leaving = False
         self._is_terminating = False
@@ -57,19 +54,19 @@ class Runner:
     def run(self) -> None:
         """Serve until there is nothing to keep."""
         self._remove_old_spools()
-        listener = self._listen()
+        listener = agent_link.listen(self._directory)
         self._hear(listener)
         self._write_pid_file()
         while not self._should_leave():
             for key, mask in self._selector.select(self._until_next_deadline()):
-                if key.fileobj is self._agent:
+                if self._agent.is_mine(key.fileobj):
                     self._serve_agent(mask)
                 elif key.data is not None:  # an agent that was replaced in this very round has none
                     key.data()
             if self._hear_again_at is not None and executions.monotonic() >= self._hear_again_at:
                 self._hear(listener)
             self._act_on_time(executions.monotonic())
-            self._send_what_is_due(executions.monotonic())
+            self._delivery.send_what_is_due(self._executions.values(), executions.monotonic())
         listener.close()
 
     def terminate(self) -> None:
@@ -82,7 +79,9 @@ class Runner:
             return True
         if self._executions:
             return False
-        return self._is_leaving or (self._agent is None and executions.monotonic() - self._idle_since > IDLE_SECONDS)
+        return self._is_leaving or (
+            not self._agent.is_there and executions.monotonic() - self._idle_since > IDLE_SECONDS
+        )
 
     def _until_next_deadline(self) -> float:
         now = executions.monotonic()
@@ -92,12 +91,8 @@ class Runner:
                 moments += [moment for moment in (execution.deadline, execution.kill_at) if moment is not None]
             elif not execution.is_over and execution.drain_until is not None and not self._is_stalled(execution):
                 moments.append(now + _POLL_SECONDS if execution.stop_reason else execution.drain_until)
-            if execution.credit is not None:
-                moments += [
-                    output.unsent_since + GATHER_SECONDS
-                    for output in execution.outputs.values()
-                    if output.unsent_since is not None and self._may_send(execution)
-                ]
+            if (moment := self._delivery.next_moment(execution)) is not None:
+                moments.append(moment)
         return max(0.0, min(moments) - now)
 
     def _act_on_time(self, now: float) -> None:
@@ -129,7 +124,7 @@ class Runner:
         request = StartRequest(environment=os.environ, **fields)
         known = self._executions.get(request.id)
         if known is not None:
-            self._tell_state(known)
+            self._delivery.tell_state(known)
             return
         execution = executions.start(request, self._directory / "spool", executions.monotonic())
         self._executions[request.id] = execution
@@ -139,7 +134,7 @@ class Runner:
         self._watch(execution.pidfd, lambda: self._exited(execution))
         for name in STREAMS:
             self._watch_output(execution, name)
-        self._tell_state(execution)
+        self._delivery.tell_state(execution)
 
     def _exited(self, execution: Execution) -> None:
         assert execution.pidfd is not None
@@ -224,47 +219,23 @@ class Runner:
             self._selector.unregister(listener)
             self._hear_again_at = executions.monotonic() + _POLL_SECONDS
             return
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-        _, uid, _ = _PEER.unpack(credentials)
-        if uid not in {0, os.geteuid()}:
+        if not agent_link.is_allowed(connection):
             connection.close()
             return
         self._drop_agent()
         self._is_leaving = False  # that was the wish of an earlier agent
-        connection.setblocking(False)
-        self._agent = connection
-        self._selector.register(connection, selectors.EVENT_READ, None)
+        self._agent.attach(connection)
         snapshots = [execution.snapshot() for execution in self._executions.values()]
-        self._send("welcome", instance_id=self._instance_id, executions=snapshots)
+        self._agent.send("welcome", instance_id=self._instance_id, executions=snapshots)
 
     def _drop_agent(self) -> None:
-        if self._agent is not None:
-            self._selector.unregister(self._agent)
-            self._agent.close()
-        self._agent = None
-        self._decoder = protocol.Decoder()
-        self._outgoing.clear()
+        self._agent.drop()
         self._idle_since = executions.monotonic()
         for execution in self._executions.values():
             execution.credit = None
             execution.is_end_told = False
 
     def _serve_agent(self, mask: int) -> None:
-        try:
-            if mask & selectors.EVENT_WRITE:
-                self._flush()
-            if mask & selectors.EVENT_READ:
-                self._receive()
-        except Exception:
-            # Whatever the agent sent, what runs goes on; it may connect again.
-            self._drop_agent()
-
-    def _receive(self) -> None:
-        assert self._agent is not None
-        data = self._agent.recv(256 * 1024)
-        if not data:
-            self._drop_agent()
-            return
         handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "start": self._start,
             "resume": self._resume,
@@ -274,8 +245,15 @@ class Runner:
             "forget": self._forget,
             "quit": self._quit,
         }
-        for message in self._decoder.feed(data):
-            handlers[message.type](message.fields)
+        try:
+            messages = self._agent.receive(mask)
+            for message in messages or []:
+                handlers[message.type](message.fields)
+        except Exception:
+            # Whatever the agent sent, what runs goes on; it may connect again.
+            messages = None
+        if messages is None:
+            self._drop_agent()
 
     def _resume(self, fields: dict[str, Any]) -> None:
         execution = self._executions.get(fields["id"])
@@ -316,98 +294,13 @@ class Runner:
     def _quit(self, _fields: dict[str, Any]) -> None:
         self._is_leaving = True
 
-    # --- sending -------------------------------------------------------------------------------------------------
-
-    def _send_what_is_due(self, now: float) -> None:
-        if self._agent is None:
-            return
-        for execution in self._executions.values():
-            if execution.is_over and not execution.is_end_told:
-                # Before its output: the agent writes it to disk while the output is on its way.
-                execution.is_end_told = True
-                self._send("ended", id=execution.id, **execution.end_fields())
-            if execution.credit is None:
-                continue
-            for name in STREAMS:
-                self._send_output(execution, name, now)
-            is_all_sent = all(output.sent >= output.spool.end for output in execution.outputs.values())
-            if execution.is_over and is_all_sent and not execution.is_drain_told:
-                execution.is_drain_told = True
-                has_gap = any(output.has_gap for output in execution.outputs.values())
-                self._send("drained", id=execution.id, round=execution.round, truncated=has_gap)
-
-    def _send_output(self, execution: Execution, name: StreamName, now: float) -> None:
-        output = execution.outputs[name]
-        if output.is_unwanted:
-            output.sent = output.spool.end
-        while output.sent < output.spool.end and self._may_send(execution):
-            waiting = output.spool.end - output.sent
-            since = output.unsent_since if output.unsent_since is not None else now
-            if waiting < CHUNK and not execution.is_over and now - since < GATHER_SECONDS:
-                return
-            assert execution.credit is not None
-            size = min(CHUNK, execution.credit - execution.credited)
-            offset, data = output.spool.read(output.sent, size)
-            if offset > output.sent:
-                output.has_gap = True
-                self._send("gap", id=execution.id, stream=name, from_offset=output.sent, to_offset=offset)
-            output.sent = offset + len(data)
-            execution.credited += len(data)
-            if data:
-                self._send("output", data, id=execution.id, stream=name, offset=offset)
-        if output.sent >= output.spool.end:
-            output.unsent_since = None
-        self._unstall(execution)
-
-    def _may_send(self, execution: Execution) -> bool:
-        return (
-            execution.credit is not None
-            and execution.credited < execution.credit
-            and len(self._outgoing) < _WRITE_LIMIT
-        )
-
     def _unstall(self, execution: Execution) -> None:
         for name in STREAMS:
             output = execution.outputs[name]
             if output.pipe is not None and self._room(execution, output) > 0:
                 self._watch_output(execution, name)
 
-    def _tell_state(self, execution: Execution) -> None:
-        if execution.process is not None:
-            self._send("started", id=execution.id, pid=execution.process.pid, start_ticks=execution.start_ticks)
-
-    def _send(self, type_: str, payload: bytes = b"", **fields: Any) -> None:
-        if self._agent is None:
-            return
-        self._outgoing += protocol.encode(type_, payload, **fields)
-        with contextlib.suppress(OSError):
-            self._flush()
-
-    def _flush(self) -> None:
-        assert self._agent is not None
-        with contextlib.suppress(BlockingIOError):
-            sent = self._agent.send(self._outgoing)
-            del self._outgoing[:sent]
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
-        self._selector.modify(self._agent, events, None)
-
     # --- files ---------------------------------------------------------------------------------------------------
-
-    def _listen(self) -> socket.socket:
-        path = self._directory / "sock"
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        directory = os.open(self._directory, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            # A unix address has at most 108 bytes; data directories may be deeper than that.
-            listener.bind(f"/proc/self/fd/{directory}/sock")
-        finally:
-            os.close(directory)
-        path.chmod(0o600)
-        listener.listen(8)
-        listener.setblocking(False)
-        return listener
 
     def _remove_old_spools(self) -> None:
         """What an earlier runner had not delivered is lost with it."""

@@ -1,0 +1,111 @@
+"""The runner's end of the unix socket: at most one agent, what it says as messages, what it is told as bytes.
+
+Standard library only. Whatever an agent sends, what runs goes on: nonsense costs it its connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from edge_agent.runner import protocol
+from edge_agent.runner.protocol import Message
+
+_WRITE_LIMIT = 4 * 1024 * 1024
+"""Bytes waiting for the agent above which no more output is sent."""
+_PEER = struct.Struct("3i")
+
+
+class AgentLink:
+    """The connection to the agent, if there is one. It is registered with the selector as itself, without data."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._connection: socket.socket | None = None
+        self._decoder = protocol.Decoder()
+        self._outgoing = bytearray()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether an agent is connected."""
+        return self._connection is not None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the agent takes what it is sent."""
+        return len(self._outgoing) < _WRITE_LIMIT
+
+    def is_mine(self, connection: object) -> bool:
+        """Whether this is the agent's connection."""
+        return connection is self._connection and connection is not None
+
+    def attach(self, connection: socket.socket) -> None:
+        """This is the agent from now on; the caller dropped the earlier one."""
+        connection.setblocking(False)
+        self._connection = connection
+        self._selector.register(connection, selectors.EVENT_READ, None)
+
+    def drop(self) -> None:
+        """Let the agent go."""
+        if self._connection is not None:
+            self._selector.unregister(self._connection)
+            self._connection.close()
+        self._connection = None
+        self._decoder = protocol.Decoder()
+        self._outgoing.clear()
+
+    def receive(self, mask: int) -> Sequence[Message] | None:
+        """Write what waits and read what is there; None when the agent left. Raises OSError, ProtocolError."""
+        assert self._connection is not None
+        if mask & selectors.EVENT_WRITE:
+            self._flush()
+        if not mask & selectors.EVENT_READ:
+            return []
+        data = self._connection.recv(256 * 1024)
+        return self._decoder.feed(data) if data else None
+
+    def send(self, type_: str, payload: bytes = b"", **fields: Any) -> None:
+        """Say something; without an agent it is void."""
+        if self._connection is None:
+            return
+        self._outgoing += protocol.encode(type_, payload, **fields)
+        with contextlib.suppress(OSError):
+            self._flush()
+
+    def _flush(self) -> None:
+        assert self._connection is not None
+        with contextlib.suppress(BlockingIOError):
+            sent = self._connection.send(self._outgoing)
+            del self._outgoing[:sent]
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
+        self._selector.modify(self._connection, events, None)
+
+
+def is_allowed(connection: socket.socket) -> bool:
+    """Whether the other side is root or the runner's own user."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    _, uid, _ = _PEER.unpack(credentials)
+    return uid in {0, os.geteuid()}
+
+
+def listen(directory: str | os.PathLike[str]) -> socket.socket:
+    """A listener on `sock` in this directory, for its owner only."""
+    path = os.path.join(directory, "sock")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    descriptor = os.open(directory, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # A unix address has at most 108 bytes; data directories may be deeper than that.
+        listener.bind(f"/proc/self/fd/{descriptor}/sock")
+    finally:
+        os.close(descriptor)
+    os.chmod(path, 0o600)
+    listener.listen(8)
+    listener.setblocking(False)
+    return listener

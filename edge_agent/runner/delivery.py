@@ -1,0 +1,81 @@
+"""What the agent is told of executions: their ends and, as far as its credit goes, their output.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from edge_agent.runner.agent_link import AgentLink
+from edge_agent.runner.execution import CHUNK, GATHER_SECONDS, STREAMS, Execution, StreamName
+
+
+class Delivery:
+    """Sends what is due over the agent's link."""
+
+    def __init__(self, link: AgentLink, *, unstall: Callable[[Execution], None]) -> None:
+        self._link = link
+        self._unstall = unstall
+        """Called when output was taken: exact output may be read on."""
+
+    def send_what_is_due(self, executions: Iterable[Execution], now: float) -> None:
+        """Ends first, because the agent writes them to disk while the output is on its way."""
+        if not self._link.is_there:
+            return
+        for execution in executions:
+            if execution.is_over and not execution.is_end_told:
+                execution.is_end_told = True
+                self._link.send("ended", id=execution.id, **execution.end_fields())
+            if execution.credit is not None:
+                self._send_all_output(execution, now)
+
+    def next_moment(self, execution: Execution) -> float | None:
+        """When output that waits for more has waited long enough; None when there is none or it may not be sent."""
+        if not self._may_send(execution):
+            return None
+        since = [output.unsent_since for output in execution.outputs.values() if output.unsent_since is not None]
+        return min(since) + GATHER_SECONDS if since else None
+
+    def tell_state(self, execution: Execution) -> None:
+        """Its process runs, if it ever had one."""
+        if execution.process is not None:
+            self._link.send("started", id=execution.id, pid=execution.process.pid, start_ticks=execution.start_ticks)
+
+    def _send_all_output(self, execution: Execution, now: float) -> None:
+        for name in STREAMS:
+            self._send_output(execution, name, now)
+        is_all_sent = all(output.sent >= output.spool.end for output in execution.outputs.values())
+        if execution.is_over and is_all_sent and not execution.is_drain_told:
+            execution.is_drain_told = True
+            has_gap = any(output.has_gap for output in execution.outputs.values())
+            self._link.send("drained", id=execution.id, round=execution.round, truncated=has_gap)
+
+    def _send_output(self, execution: Execution, name: StreamName, now: float) -> None:
+        output = execution.outputs[name]
+        if output.is_unwanted:
+            output.sent = output.spool.end
+        while output.sent < output.spool.end and self._may_send(execution):
+            waiting = output.spool.end - output.sent
+            since = output.unsent_since if output.unsent_since is not None else now
+            if waiting < CHUNK and not execution.is_over and now - since < GATHER_SECONDS:
+                return
+            self._send_chunk(execution, name)
+        if output.sent >= output.spool.end:
+            output.unsent_since = None
+        self._unstall(execution)
+
+    def _send_chunk(self, execution: Execution, name: StreamName) -> None:
+        output = execution.outputs[name]
+        assert execution.credit is not None
+        offset, data = output.spool.read(output.sent, min(CHUNK, execution.credit - execution.credited))
+        if offset > output.sent:
+            output.has_gap = True
+            self._link.send("gap", id=execution.id, stream=name, from_offset=output.sent, to_offset=offset)
+        output.sent = offset + len(data)
+        execution.credited += len(data)
+        if data:
+            self._link.send("output", data, id=execution.id, stream=name, offset=offset)
+
+    def _may_send(self, execution: Execution) -> bool:
+        return execution.credit is not None and execution.credited < execution.credit and self._link.has_room
