@@ -61,8 +61,7 @@ class AgentApp:
     async def stop(self) -> None:
         """Say goodbye and leave; what runs goes on in the runner."""
         if self._dialling is not None:
-            if hasattr(self, "_dialler"):
-                self._dialler.stop()
+            if hasattr(self, "_dialler") and self._dialler.stop():
                 await asyncio.wait({self._dialling}, timeout=2.0)
             self._dialling.cancel()
             await asyncio.wait({self._dialling})

@@ -88,9 +88,10 @@ class Dialler:
             if self._is_stopping:
                 return
             attempt = 0 if ending.lasted > STEADY_AFTER_SECONDS else attempt + 1
-            wait = max(ending.retry_after, wait_before(attempt // len(urls), ending.failure, random.uniform))
+            wait = wait_before(attempt // len(urls), ending.failure, random.uniform)
             if attempt % len(urls):
                 wait = min(wait, FIRST_WAIT_SECONDS)
+            wait = max(wait, ending.retry_after)
             self._note("connecting", f"{ending.failure.code}: {ending.failure.message}")
             log.warning(
                 "no session: %s",
@@ -99,11 +100,13 @@ class Dialler:
             )
             await self._sleep(wait)
 
-    def stop(self) -> None:
-        """Say goodbye and dial no more."""
+    def stop(self) -> bool:
+        """Dial no more, and say goodbye where there is a session; False when there is none to wait for."""
         self._is_stopping = True
-        if self._session is not None:
-            self._session.say_goodbye("shutting_down", "the agent is shutting down")
+        if self._session is None or not self._session.is_welcome:
+            return False
+        self._session.say_goodbye("shutting_down", "the agent is shutting down")
+        return True
 
     async def carry(self, url: str, roots: Sequence[bytes]) -> Ending:
         """Open one session and carry its frames until it ends."""

@@ -134,6 +134,7 @@ class AgentSession:
         self.is_welcome = True
         self._welcomed(welcome)
         self._executions.attach(self._report)
+        self._wake.set()  # the pings are due by other limits now
 
     def _report(self, report: pb.ExecutionReport) -> None:
         self._reports.append(report)
@@ -154,14 +155,17 @@ class AgentSession:
         return pb.AgentFrame(reports=pb.ExecutionReports(reports=taken))
 
     async def _wait_or_ping(self) -> bool:
-        """Wait until there is something to send; queues a ping after silence. False when the admin is dead."""
+        """Wait until there is something to send; queues a ping after silence.
+
+        False when the admin is dead: silent for too long, and it was asked.
+        """
         now = self._clock()
         remaining = self._ping_interval - (now - max(self._last_heard, self._last_ping))
         if remaining > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), remaining)
             return True
-        if now - self._last_heard > self._dead_after:
+        if self._last_ping > self._last_heard and now - self._last_heard > self._dead_after:
             return False
         self._ping_nonce += 1
         self._last_ping = now

@@ -34,6 +34,11 @@ def lost(code: str, message: str, *, was_started: bool) -> dict[str, Any]:
     }
 
 
+def not_run(code: str, message: str) -> dict[str, Any]:
+    """An execution that surely never started and will not."""
+    return {"outcome": "failed", "started": False, "error_code": code, "error_message": message}
+
+
 def never_started() -> dict[str, Any]:
     """A waiting execution that was cancelled."""
     return {"outcome": "cancelled", "started": False}

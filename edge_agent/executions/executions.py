@@ -52,6 +52,8 @@ class _Live:
     entry: Entry
     is_accepted: bool = False
     """It is in the journal."""
+    is_leaving_line: bool = False
+    """Taken out of the line; the journal is being told which runner gets it."""
     is_handed_to_runner: bool = False
     is_end_on_disk: bool = False
     stop_kill_after: float | None = None
@@ -90,6 +92,9 @@ class Executions:
         self.detach()
         self._runner.send("quit")
         await self._tasks.stop()
+        for live in self._live.values():
+            if not live.is_handed_to_runner and live.entry.runner_instance and live.entry.end is None:
+                self._journal.note_not_handed(live.entry.id)
         await self._runner.close()
         await self._journal.close()
 
@@ -157,7 +162,8 @@ class Executions:
             return
         entry = Entry(
             id=execution_id,
-            runner_instance=self._runner.instance_id,
+            # One record instead of two, when it need not wait.
+            runner_instance=self._runner.instance_id if self._has_room() else "",
             boot_id=self._boot_id,
             request=_to_request(start),
         )
@@ -182,18 +188,40 @@ class Executions:
 
     def _hand_over(self) -> None:
         """Give waiting executions to the runner while there is room."""
-        if not self._runner.is_connected:
-            return  # they wait for the next one
-        running = sum(1 for live in self._live.values() if self._is_running(live))
-        while self._waiting and running < self._concurrency and not self._is_stopping:
+        while self._waiting and self._has_room():
             live = self._live.get(self._waiting.popleft())
             if live is None or live.entry.end is not None:
                 continue
-            live.is_handed_to_runner = True
-            running += 1
-            self._runner.send("start", id=live.entry.id, spool_bytes=self._spool_bytes, **live.entry.request)
-            if live.reporting is not None:
-                self._resume_in_runner(live, live.reporting)
+            if live.entry.runner_instance == self._runner.instance_id:
+                self._start_in_runner(live)
+            else:
+                live.is_leaving_line = True
+                self._tasks.spawn(self._hand_over_on_record(live))
+
+    def _has_room(self) -> bool:
+        """Whether the runner takes one more; without a runner they wait for the next one."""
+        if not self._runner.is_connected or self._is_stopping:
+            return False
+        return sum(1 for live in self._live.values() if self._is_running(live)) < self._concurrency
+
+    async def _hand_over_on_record(self, live: _Live) -> None:
+        """On disk first: whoever reads the journal must know that this runner may have started it."""
+        runner = self._runner
+        await self._journal.hand_over(live.entry.id, runner.instance_id)
+        live.is_leaving_line = False
+        if live.stop_kill_after is not None:
+            await self._end(live, ends.never_started())
+        elif self._runner is runner and runner.is_connected:
+            self._start_in_runner(live)
+        else:
+            self._waiting.appendleft(live.entry.id)
+            self._hand_over()
+
+    def _start_in_runner(self, live: _Live) -> None:
+        live.is_handed_to_runner = True
+        self._runner.send("start", id=live.entry.id, spool_bytes=self._spool_bytes, **live.entry.request)
+        if live.reporting is not None:
+            self._resume_in_runner(live, live.reporting)
 
     def _take_stop(self, live: _Live, kill_after: float) -> None:
         if live.entry.end is not None:
@@ -331,11 +359,9 @@ class Executions:
                     self._resume_in_runner(live, live.reporting)
             elif live.entry.end is not None:
                 self._report_what_is_left(live)
-            elif not live.is_accepted:
-                continue  # on its way into the journal, and then in line for this runner
-            elif live.entry.id in self._waiting:
-                live.entry.runner_instance = self._runner.instance_id
-            elif live.entry.runner_instance == self._runner.instance_id and live.entry.started is None:
+            elif not live.is_accepted or live.is_leaving_line or live.entry.id in self._waiting:
+                continue  # it is or will be in line for this runner
+            elif self._never_started(live.entry):
                 self._waiting.append(live.entry.id)
             else:
                 lost.append(live)
@@ -345,6 +371,12 @@ class Executions:
         if lost:
             await self._declare_lost(lost)
         self._hand_over()
+
+    def _never_started(self, entry: Entry) -> bool:
+        """Whether surely nobody started it, and it is still wanted: not over a reboot."""
+        if entry.boot_id != self._boot_id or entry.started is not None:
+            return False
+        return entry.runner_instance in {"", self._runner.instance_id}
 
     def _note_adopted(self, live: _Live) -> None:
         snapshot = self._runner.executions[live.entry.id]
@@ -365,10 +397,15 @@ class Executions:
             count = await asyncio.to_thread(leftovers.end_all, ids, groups, _LEFTOVER_GRACE_SECONDS)
             log.warning("ended %d processes of %d lost executions", count, len(ids))
         for live in lost:
-            code, message = "runner_died", "the node's runner died while it ran"
-            if live.entry.boot_id != self._boot_id:
-                code, message = "machine_rebooted", "the machine was rebooted while it ran"
-            await self._end(live, ends.lost(code, message, was_started=live.entry.started is not None))
+            await self._end(live, self._end_of_lost(live.entry))
+
+    def _end_of_lost(self, entry: Entry) -> dict[str, Any]:
+        was_started = entry.started is not None
+        if entry.boot_id == self._boot_id:
+            return ends.lost("runner_died", "the node's runner died while it ran", was_started=was_started)
+        if not was_started and not entry.runner_instance:
+            return ends.not_run("machine_rebooted", "the machine was rebooted before it could start")
+        return ends.lost("machine_rebooted", "the machine was rebooted while it ran", was_started=was_started)
 
     # --- reports -------------------------------------------------------------------------------------------------
 
@@ -394,7 +431,7 @@ class Executions:
             self._send(pb.ExecutionReport(execution_id=execution_id, refused=refused))
 
     def _is_running(self, live: _Live) -> bool:
-        return live.is_handed_to_runner and live.entry.end is None
+        return (live.is_handed_to_runner or live.is_leaving_line) and live.entry.end is None
 
 
 def _misses_output(end: dict[str, Any], reporting: _Reporting) -> bool:

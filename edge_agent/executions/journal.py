@@ -1,4 +1,4 @@
-"""The node's journal: what was accepted, started, ended and forgotten, on disk before anyone is told.
+"""The node's journal: what was accepted, handed over, started, ended and forgotten, on disk before anyone is told.
 
 An append-only file of JSON lines, each with a checksum. Many records share one fsync. A torn last line is what a crash
 leaves and is dropped; a line damaged elsewhere is passed over and the file kept aside.
@@ -33,6 +33,7 @@ class Entry:
 
     id: str
     runner_instance: str
+    """The runner that may have been told to start it; empty while none was."""
     boot_id: str
     request: dict[str, Any]
     started: dict[str, Any] | None = None
@@ -84,6 +85,16 @@ class Journal:
             del self.entries[entry.id]
             raise JournalFull(f"the node's disk takes nothing ({error.strerror})") from None
 
+    async def hand_over(self, execution_id: str, runner_instance: str) -> None:
+        """Store which runner will be told to start it; on disk when it returns, however long the disk is full."""
+        self.entries[execution_id].runner_instance = runner_instance
+        await self._append_at_last({"type": "handed", "id": execution_id, "runner_instance": runner_instance})
+
+    def note_not_handed(self, execution_id: str) -> None:
+        """Store that no runner was told of it after all; `close` waits for it."""
+        self.entries[execution_id].runner_instance = ""
+        self._append_unheard({"type": "handed", "id": execution_id, "runner_instance": ""})
+
     def note_started(self, execution_id: str, facts: Mapping[str, Any]) -> None:
         """Store that a process runs; nobody waits for it."""
         self.entries[execution_id].started = dict(facts)
@@ -92,14 +103,7 @@ class Journal:
     async def end(self, execution_id: str, end: Mapping[str, Any]) -> None:
         """Store an end; on disk when it returns, however long the disk is full."""
         self.entries[execution_id].end = dict(end)
-        while True:
-            try:
-                await self._append({"type": "ended", "id": execution_id, "end": dict(end)})
-            except OSError as error:
-                log.warning("an end waits for the disk: %s", error.strerror)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return
+        await self._append_at_last({"type": "ended", "id": execution_id, "end": dict(end)})
 
     def forget(self, execution_id: str) -> None:
         """Store that the end was acknowledged; nobody waits for it."""
@@ -107,6 +111,17 @@ class Journal:
             self._append_unheard({"type": "forgotten", "id": execution_id})
 
     # --- inside --------------------------------------------------------------------------------------------------
+
+    async def _append_at_last(self, record: dict[str, Any]) -> None:
+        """Append, waiting for a disk that takes nothing."""
+        while True:
+            try:
+                await self._append(record)
+            except OSError as error:
+                log.warning("an execution waits for the disk: %s", error.strerror)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
 
     def _append_unheard(self, record: dict[str, Any]) -> None:
         self._append(record).add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -241,6 +256,8 @@ def _apply(entries: dict[str, Entry], record: dict[str, Any]) -> None:
             boot_id=record["boot_id"],
             request=record["request"],
         )
+    elif execution_id in entries and kind == "handed":
+        entries[execution_id].runner_instance = record["runner_instance"]
     elif execution_id in entries and kind == "started":
         entries[execution_id].started = record["facts"]
     elif execution_id in entries and kind == "ended":

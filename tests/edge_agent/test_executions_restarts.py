@@ -239,3 +239,40 @@ async def test_an_agent_that_finds_a_runner_on_its_way_out_starts_another(node: 
     finally:
         await client.close()
     assert client.executions == {}
+
+
+async def test_what_waited_while_agent_and_runner_died_is_run_once(node: Node, tmp_path: Path) -> None:
+    await node.start(concurrency=1)
+    first = node.run(READY_SLEEPER)
+    await node.started(first)
+    second = node.run(f"echo ran >> {tmp_path / 'log'}")
+    await node.until(lambda: node.executions.snapshot()["waiting"] == 1, "one that waits")
+    await node.stop()
+    runner_pid = node.kill_runner()
+    await node.until(lambda: not is_alive(runner_pid), "the end of the runner")
+    await node.start(concurrency=1)
+    node.resume(first)
+    node.resume(second)
+    assert (await node.end(first)).outcome == command_pb2.OUTCOME_LOST
+    assert (await node.end(second)).outcome == command_pb2.OUTCOME_OK
+    assert (tmp_path / "log").read_text() == "ran\n"
+
+
+async def test_what_waited_is_not_run_after_a_reboot_and_says_that_it_never_started(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.start(concurrency=1)
+    first = node.run(READY_SLEEPER)
+    await node.started(first)
+    second = node.run(f"echo ran >> {tmp_path / 'log'}")
+    await node.until(lambda: node.executions.snapshot()["waiting"] == 1, "one that waits")
+    await node.stop()
+    node.kill_runner()
+    monkeypatch.setattr(leftovers, "boot_id", lambda: "another boot")
+    await node.start(concurrency=1)
+    node.resume(first)
+    node.resume(second)
+    lost, unstarted = await node.end(first), await node.end(second)
+    assert (lost.outcome, lost.error_code) == (command_pb2.OUTCOME_LOST, "machine_rebooted")
+    assert (unstarted.outcome, unstarted.started) == (command_pb2.OUTCOME_FAILED, error_pb2.STARTED_NO)
+    assert not (tmp_path / "log").exists()

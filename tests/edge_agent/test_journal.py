@@ -178,7 +178,7 @@ async def test_what_is_accepted_after_a_full_disk_is_there_after_a_crash(tmp_pat
 async def test_an_end_waits_for_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     journal = await journal_of(tmp_path, FIRST)
     with full_disk(after=(tmp_path / "journal").stat().st_size):
-        ending = eventually(lambda: "an end waits for the disk" in caplog.text)
+        ending = eventually(lambda: "waits for the disk" in caplog.text)
         writing = asyncio.create_task(journal.end(FIRST, END))
         await ending
     await writing
@@ -228,3 +228,21 @@ async def test_what_comes_at_once_shares_the_disk_s_time(tmp_path: Path, synced:
     assert len(synced) <= 2
     await journal.close()
     assert list(await reopened(tmp_path)) == ids
+
+
+async def test_the_runner_that_may_have_started_it_is_on_the_disk_before_it_is_told(
+    tmp_path: Path, synced: list[Path]
+) -> None:
+    journal = await journal_of(tmp_path, FIRST)
+    synced.clear()
+    await journal.hand_over(FIRST, "runner-2")
+    assert synced == [tmp_path / "journal"]
+    assert (await reopened(tmp_path))[FIRST].runner_instance == "runner-2"
+    await journal.close()
+
+
+async def test_what_was_not_handed_over_after_all_belongs_to_no_runner(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path, FIRST)
+    journal.note_not_handed(FIRST)
+    await journal.close()
+    assert (await reopened(tmp_path))[FIRST].runner_instance == ""
