@@ -125,7 +125,7 @@ class AdminApp:
     async def stop(self) -> None:
         """Say goodbye to everyone, store what is known and close everything. What runs on nodes goes on."""
         self._commands.drain()
-        self._dispatcher.fail_watchers(ShuttingDown(hint="the command goes on; it is picked up after the restart"))
+        self._dispatcher.stop(ShuttingDown(hint="the command goes on; it is picked up after the restart"))
         self._host.drain()
         await self._server.stop(2)
         await self._jobs.stop()
@@ -276,7 +276,7 @@ class AdminApp:
 
     def _node_deleted(self, node_id: NodeId) -> None:
         self._host.drop_node(node_id)
-        self._reconciler.refresh_soon()
+        self._reconciler.node_deleted(node_id)
 
     def _release(self) -> None:
         if hasattr(self, "db"):

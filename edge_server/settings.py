@@ -152,18 +152,22 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
+        mistakes = [] if self.is_sqlite else self._missing_on_postgres()
+        if self.ping_dead_after_seconds <= self.ping_interval_seconds:
+            mistakes.append("PING_DEAD_AFTER_SECONDS must be longer than PING_INTERVAL_SECONDS: nobody would be asked")
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
+
+    def _missing_on_postgres(self) -> list[str]:
         missing = []
-        if self.is_sqlite:
-            return self
         if self.database_url is None:
             missing.append("DATABASE_URL is missing: DB_ADAPTER=postgres needs it")
         if self.master_key is None:
             missing.append("MASTER_KEY is missing: admins on PostgreSQL share it")
         if self.encryption_key is None:
             missing.append("ENCRYPTION_KEY is missing: admins on PostgreSQL share it")
-        if missing:
-            raise ValueError("\n".join(missing))
-        return self
+        return missing
 
     @classmethod
     def settings_customise_sources(

@@ -83,9 +83,8 @@ class Conversation(Generic[RequestT, ResponseT]):
         try:
             async with self._write_lock:
                 await self._running.write(request)
-        except grpc.aio.AioRpcError as error:
-            raise translate(error) from None
-        except asyncio.InvalidStateError:
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # What a failed write says itself is only that it failed.
             raise await self._why_it_ended() from None
 
     def __aiter__(self) -> AsyncIterator[ResponseT]:
@@ -112,6 +111,8 @@ class Conversation(Generic[RequestT, ResponseT]):
 
     async def _why_it_ended(self) -> EdgeError:
         code = await self._running.code()
+        if code is grpc.StatusCode.OK:
+            return errors.StreamBroken("the other side has closed the conversation")
         trailing = await self._running.trailing_metadata()
         return translate_status(code, await self._running.details() or "", _as_dict(trailing))
 

@@ -23,6 +23,10 @@ class OwnedTasks:
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
+    async def finish(self) -> None:
+        """Wait until what runs has ended."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def stop(self) -> None:
         """Cancel what runs and wait until it is gone."""
         for task in self._tasks:

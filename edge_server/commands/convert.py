@@ -20,6 +20,8 @@ from edge_wire.v1 import session_pb2 as session
 
 ARGV_LIMIT = 512 * 1024
 """Bytes of a command; Linux takes 128 KiB in one argument and more in all, the node has the last word."""
+ARGUMENTS_LIMIT = 50_000
+"""Arguments of a command: even empty ones take room in the order and on the node."""
 NAME_LIMIT = 100
 REQUEST_ID_LIMIT = 100
 _LONGEST = timedelta(days=365)
@@ -61,6 +63,8 @@ def check_spec(spec: pb.CommandSpec) -> None:
     size = sum(len(word.encode("utf-8", "surrogatepass")) for word in words)
     if size > ARGV_LIMIT:
         raise ArgvInvalid(f"the command has {size} bytes, at most {ARGV_LIMIT} are allowed")
+    if len(words) > ARGUMENTS_LIMIT:
+        raise ArgvInvalid(f"the command has {len(words)} arguments, at most {ARGUMENTS_LIMIT} are allowed")
     if len(spec.name) > NAME_LIMIT:
         raise InvalidValue(f"a command's name has at most {NAME_LIMIT} characters")
     _check_fanout(spec)

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 OUTPUT_BUDGET = 256 * 1024 * 1024
 """Bytes of output that all executions together may have under way."""
+_OFFSET_LIMIT = 2**62
+"""No process writes as much; a node that says so is not believed."""
 
 
 class Dispatcher:
@@ -49,6 +51,7 @@ class Dispatcher:
         self._clock = clock
         self._grace_until = clock() + reconnect_grace.total_seconds()
         self._is_in_grace = True
+        self._is_stopping = False
         self._runs: dict[CommandId, CommandRun] = {}
         self._by_id: dict[ExecutionId, LiveExecution] = {}
         self._by_node: dict[NodeId, dict[ExecutionId, LiveExecution]] = defaultdict(dict)
@@ -94,7 +97,7 @@ class Dispatcher:
 
     def pump(self, run: CommandRun) -> None:
         """Start and withhold what the pacer says, until it says nothing more."""
-        while run.options.is_pacer:
+        while run.options.is_pacer and not self._is_stopping:
             decision = run.pace()
             for execution_id in decision.withhold:
                 self.conclude(run.executions[execution_id], Event.WITHHOLD, Outcome.NOT_STARTED, started=False)
@@ -183,12 +186,14 @@ class Dispatcher:
         if execution is None or execution.node_id != session.node.id:
             self._answer_unknown(session, report)
             return
+        if execution.attached_epoch != session.epoch:
+            return  # said before it was asked, or after the node was deleted: what counts is reported again
         kind = report.WhichOneof("report")
         if kind == "started":
             self._take_started(execution)
         elif kind == "output":
             self._take_output(session, execution, report.output)
-        elif kind == "gap" and report.gap.stream in STREAMS:
+        elif kind == "gap" and report.gap.stream in STREAMS and report.gap.to_offset <= _OFFSET_LIMIT:
             execution.outputs[report.gap.stream].skip_to(report.gap.to_offset)
         elif kind == "end":
             self._take_end(execution, report.end)
@@ -219,8 +224,9 @@ class Dispatcher:
                     execution.is_no_contact_told = True
                     run.tell_contact(execution, is_lost=True)
 
-    def fail_watchers(self, failure: EdgeError) -> None:
-        """Let every watcher go."""
+    def stop(self, failure: EdgeError) -> None:
+        """Hand out nothing more and let every watcher go: sessions end now, and a node without one is not offline."""
+        self._is_stopping = True
         for run in self.runs():
             run.fail_watchers(failure)
 
@@ -247,7 +253,7 @@ class Dispatcher:
     def _send_committed(self, execution: LiveExecution, is_sent: bool) -> None:
         if execution.state is not State.SENT or not is_sent:
             return
-        if not self.send_start(execution):
+        if not self.send_start(execution) and not self._is_stopping:
             self._find_offline(execution)
 
     def _find_offline(self, execution: LiveExecution) -> None:
@@ -281,11 +287,13 @@ class Dispatcher:
 
     def _take_output(self, session: NodeSession, execution: LiveExecution, chunk: pb.OutputChunk) -> None:
         credit = execution.credit
-        if credit is None or execution.attached_epoch != session.epoch or chunk.stream not in STREAMS:
+        if credit is None or chunk.stream not in STREAMS:
             return
         credit.receive(len(chunk.data))
         if credit.is_overrun:
             session.say_goodbye("credit_exceeded", "more output was sent than was granted")
+            return
+        if chunk.offset > _OFFSET_LIMIT:
             return
         run = self._runs[execution.command_id]
         run.take_output(execution, chunk, partial(self._delivered, execution, credit))

@@ -19,6 +19,7 @@ from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import Action, CommandId, Event, ExecutionId, Outcome, State
 from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.db.database import Database
+from edge_server.nodes.domain import NodeId
 from edge_server.sessions.session import NodeSession
 from edge_wire.errors import CommandNotFound, DatabaseUnavailable
 from edge_wire.tasks import OwnedTasks
@@ -113,8 +114,9 @@ class Reconciler:
         for run in runs:
             await self._refresh_run(run)
 
-    def refresh_soon(self) -> None:
-        """As `refresh`, without waiting for it."""
+    def node_deleted(self, node_id: NodeId) -> None:
+        """A node is no more: take over what its deletion stored, and nothing that it still says."""
+        self._dispatcher.lose_contact(node_id)
         self._tasks.spawn(self.refresh())
 
     async def stop(self) -> None:
@@ -179,6 +181,8 @@ class Reconciler:
         inventory: Mapping[str, pb.ExecutionInventory],
     ) -> None:
         live = self._dispatcher.find_execution(execution_id)
+        if live is not None and live.node_id != session.node.id:
+            live = None  # another node's: nothing that this one says is about it
         if live is not None and live.attached_epoch == session.epoch:
             return  # handed out in this very session, after the node wrote its inventory
         entry = inventory.get(execution_id)

@@ -15,7 +15,8 @@ from edge_server.nodes.service import NodeService
 from edge_server.principals.domain import Caller
 from edge_server.principals.service import PrincipalService
 from edge_server.rpc.limiter import FailureLimiter
-from edge_server.rpc.permissions import ACCESS, NodeOnly, Open
+from edge_server.rpc.permissions import ACCESS, Access, NodeOnly, Open
+from edge_wire.credentials import hash_token
 from edge_wire.errors import Denied, TooManyAttempts, Unauthenticated
 
 _TOKEN_LIMIT = 512
@@ -64,16 +65,19 @@ class Gatekeeper:
         request_id = str(uuid4())
         if isinstance(access, Open):
             return Call(method=method, request_id=request_id, peer=peer)
-        if self._limiter.is_blocked(peer, self._now()):
+        token = _bearer_token(context)
+        source = _source(peer, token, access)
+        if self._limiter.is_blocked(source, self._now()):
             raise TooManyAttempts
         try:
-            token = _bearer_token(context)
+            if token is None:
+                raise Unauthenticated("no credential was sent, or one that is none")
             if isinstance(access, NodeOnly):
                 node = await self._nodes.authenticate(token)
                 return Call(method=method, request_id=request_id, peer=peer, _node=node)
             principal = await self._principals.authenticate(token, self._now())
         except Unauthenticated:
-            self._limiter.count(peer, self._now())
+            self._limiter.count(source, self._now())
             raise
         if principal.role not in access.roles:
             raise Denied(f"a credential with the role {principal.role} may not do that")
@@ -81,14 +85,23 @@ class Gatekeeper:
         return Call(method=method, request_id=request_id, peer=peer, _caller=caller)
 
 
-def _bearer_token(context: grpc.aio.ServicerContext[object, object]) -> str:
+def _bearer_token(context: grpc.aio.ServicerContext[object, object]) -> str | None:
     values = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
     if len(values) != 1 or not isinstance(values[0], str):
-        raise Unauthenticated("no credential was sent")
+        return None
     scheme, _, token = values[0].partition(" ")
-    if scheme.lower() != "bearer" or not token or len(token) > _TOKEN_LIMIT:
-        raise Unauthenticated
-    return token
+    return token if scheme.lower() == "bearer" and 0 < len(token) <= _TOKEN_LIMIT else None
+
+
+def _source(peer: str, token: str | None, access: Access) -> str:
+    """Whose refusals are counted together.
+
+    Keys of people can be guessed, so an address has few tries. A node's token is random: only its repetition is worth
+    stopping, or one deleted node would shut out all others behind its address.
+    """
+    if token is None or not isinstance(access, NodeOnly):
+        return peer
+    return f"{peer} {hash_token(token).hex()}"
 
 
 def _peer_address(peer: str) -> str:

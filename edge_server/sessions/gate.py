@@ -89,14 +89,17 @@ async def _first_within(frames: AsyncIterator[pb.AgentFrame], seconds: float) ->
 
 async def _read(session: NodeSession, frames: AsyncIterator[pb.AgentFrame]) -> None:
     """Feed the session until the node says goodbye or its stream ends."""
+    is_answered = False
     try:
         async for frame in frames:
             if frame.ByteSize() > FRAME_LIMIT:
                 raise MessageTooLarge(f"a session frame has at most {FRAME_LIMIT} bytes")
             if not session.receive(frame):
+                is_answered = True
                 return
     finally:
-        session.end()
+        if not is_answered:
+            session.end()
 
 
 async def _raise_failure(reader: asyncio.Task[None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from edge_server.sessions.session import NodeSession, ReportSink, SessionLimits
 from edge_wire import version
 from edge_wire.errors import EdgeError, FrameInvalid, IdentityInUse, ProtocolUnsupported, ShuttingDown
 from edge_wire.names import check_labels
+from edge_wire.tasks import OwnedTasks
 from edge_wire.timestamps import from_timestamp, to_timestamp
 from edge_wire.v1 import node_pb2
 from edge_wire.v1 import session_pb2 as pb
@@ -58,7 +60,7 @@ class SessionHost:
         self._limits = limits
         self._facts_from = facts_from
         self._now = now
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = OwnedTasks(log, "a session's end could not be stored")
         self._is_draining = False
 
     async def open(self, node: NodeIdentity, frame: pb.AgentFrame) -> NodeSession:
@@ -69,7 +71,7 @@ class SessionHost:
         if self._is_draining:
             raise ShuttingDown
         hello = _require_hello(frame)
-        epoch = await self._claim(node, hello)
+        epoch = await self._claim_or_take_back(node, hello)
         session = NodeSession(
             node=node,
             epoch=epoch,
@@ -90,9 +92,7 @@ class SessionHost:
             return
         log.info("session closed", extra={"node": session.node.name, "node_id": session.node.id})
         self._sink.session_closed(session)
-        task = asyncio.create_task(self._store_end(session))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing.spawn(self._store_end(session.node.id, session.epoch))
 
     def drop_node(self, node_id: NodeId) -> None:
         """The node was deleted: its session ends."""
@@ -113,8 +113,21 @@ class SessionHost:
 
     async def stop(self) -> None:
         """Wait until the database knows of every end."""
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self._closing.finish()
         await self._db.write(lambda tx: presence.clear_sessions(tx, self._admin.admin_id))
+
+    async def _claim_or_take_back(self, node: NodeIdentity, hello: pb.Hello) -> int:
+        """Claim; when the stream goes meanwhile, the claim is stored all the same and must not stay."""
+        claiming = asyncio.create_task(self._claim(node, hello))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            self._closing.spawn(self._take_back(node, claiming))
+            raise
+
+    async def _take_back(self, node: NodeIdentity, claiming: asyncio.Task[int]) -> None:
+        with suppress(EdgeError):
+            await self._store_end(node.id, await claiming)
 
     async def _claim(self, node: NodeIdentity, hello: pb.Hello) -> int:
         now = self._now()
@@ -150,13 +163,13 @@ class SessionHost:
             limits=self._limits.to_message(),
         )
 
-    async def _store_end(self, session: NodeSession) -> None:
+    async def _store_end(self, node_id: NodeId, epoch: int) -> None:
         now = self._now()
         try:
-            await self._db.write(lambda tx: presence.close_session(tx, session.node.id, session.epoch, now))
+            await self._db.write(lambda tx: presence.close_session(tx, node_id, epoch, now))
         except EdgeError as error:
             # The heartbeat of this admin or the next session of the node puts it right.
-            log.warning("session end not stored: %s", error.message, extra={"node_id": session.node.id})
+            log.warning("session end not stored: %s", error.message, extra={"node_id": node_id})
 
 
 def _require_hello(frame: pb.AgentFrame) -> pb.Hello:

@@ -102,7 +102,7 @@ class NodeSession:
         self._wake.set()
 
     def receive(self, frame: pb.AgentFrame) -> bool:
-        """Take one frame; False after the node's goodbye. Raises FrameInvalid."""
+        """Take one frame; False after the node's goodbye, which is answered with the same code. Raises FrameInvalid."""
         self._last_heard = self._clock()
         kind = frame.WhichOneof("frame")
         if kind == "reports":
@@ -111,8 +111,10 @@ class NodeSession:
             self._urgent.append(pb.AdminFrame(pong=pb.Pong(nonce=frame.ping.nonce)))
             self._wake.set()
         elif kind == "goodbye":
+            self._orders.clear()  # the node takes no more
+            self.say_goodbye(frame.goodbye.code, "the node said goodbye")
             return False
-        elif kind != "pong":
+        elif kind not in {"pong", None}:  # None is a kind of a newer minor version
             raise FrameInvalid(f"a session frame of kind {kind} is not expected here")
         return True
 
@@ -141,7 +143,10 @@ class NodeSession:
         return pb.AdminFrame(orders=pb.ExecutionOrders(orders=taken))
 
     async def _wait_or_ping(self) -> bool:
-        """Wait until there is something to send; queues a ping after silence. False when the node is dead."""
+        """Wait until there is something to send; queues a ping after silence.
+
+        False when the node is dead: silent for too long, and it was asked.
+        """
         now = self._clock()
         silence = now - max(self._last_heard, self._last_ping)
         remaining = self._limits.ping_interval.total_seconds() - silence
@@ -149,7 +154,7 @@ class NodeSession:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), remaining)
             return True
-        if now - self._last_heard > self._limits.dead_after.total_seconds():
+        if self._last_ping > self._last_heard and now - self._last_heard > self._limits.dead_after.total_seconds():
             return False
         self._ping_nonce += 1
         self._last_ping = now

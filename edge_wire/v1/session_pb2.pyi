@@ -512,7 +512,9 @@ class Goodbye(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Why, a stable code: `shutting_down`, `replaced`, `identity_in_use`, `node_deleted`, `protocol_unsupported`."""
+    """Why, a stable code: `shutting_down`, `replaced`, `identity_in_use`, `node_deleted`, `protocol_unsupported`.
+    The answer to a goodbye repeats its code.
+    """
     message: _builtins.str
     """The same for people."""
     @_builtins.property

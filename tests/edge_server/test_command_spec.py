@@ -38,6 +38,7 @@ BAD = [
     (argv("", "x"), "no command"),
     (pb.CommandSpec(shell=" \n"), "no command"),
     (argv("echo", "a\0b"), "NUL"),
+    (argv("true", *[""] * 50_000), "50001 arguments"),
     (pb.CommandSpec(shell="x" * (512 * 1024 + 1)), "524289 bytes"),
     (argv("echo", "ü" * 300_000), "600004 bytes"),
     (pb.CommandSpec(shell="true", name="n" * 101), "at most 100"),
@@ -51,6 +52,9 @@ BAD = [
 ]
 
 
+ARGV_MISTAKES = {"no command", "NUL", "524289 bytes", "600004 bytes", "50001 arguments"}
+
+
 @pytest.mark.parametrize("spec", GOOD, ids=range(len(GOOD)))
 def test_what_can_be_meant_is_accepted(spec: pb.CommandSpec) -> None:
     check_spec(spec)
@@ -60,7 +64,7 @@ def test_what_can_be_meant_is_accepted(spec: pb.CommandSpec) -> None:
 def test_what_cannot_be_meant_is_refused(spec: pb.CommandSpec, mistake: str) -> None:
     with pytest.raises(InvalidValue, match=mistake) as raised:
         check_spec(spec)
-    assert isinstance(raised.value, ArgvInvalid) == (mistake in {"no command", "NUL", "524289 bytes", "600004 bytes"})
+    assert isinstance(raised.value, ArgvInvalid) == (mistake in ARGV_MISTAKES)
 
 
 def test_a_duration_beyond_all_bounds_is_refused() -> None:

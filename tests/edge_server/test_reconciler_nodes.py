@@ -1,0 +1,180 @@
+"""What a real admin orders when a node comes back: by what the node knows, what is stored, and what was asked since."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from edge_wire.v1 import command_pb2, node_pb2
+from edge_wire.v1 import session_pb2 as pb
+from tests.edge_server.scripted_node import (
+    Line,
+    ScriptedNode,
+    a_node,
+    cancel,
+    ended,
+    executions_of,
+    ok,
+    outcomes_of,
+    run_on,
+)
+from tests.support.eventually import eventually
+from tests.support.harness import Installation
+
+STDOUT = command_pb2.OUTPUT_STREAM_STDOUT
+OFFLINE = node_pb2.NODE_STATUS_OFFLINE
+
+
+@pytest.fixture
+async def node(site: Installation) -> AsyncIterator[ScriptedNode]:
+    async with a_node(site, "edge01") as made:
+        yield made
+
+
+def known(execution_id: str, *, started: bool = True, ended: bool = False) -> pb.ExecutionInventory:
+    return pb.ExecutionInventory(execution_id=execution_id, started=started, ended=ended)
+
+
+async def handed_out(site: Installation, node: ScriptedNode, **spec: object) -> tuple[Line, str, str]:
+    """A session with one start order; ids of command and execution."""
+    line = await node.open()
+    created = await run_on(site, "edge01", **{"shell": "true", **spec})
+    execution_id = (await line.ordered("start")).execution_id
+    return line, created.command_id, execution_id
+
+
+async def gone(site: Installation, line: Line) -> None:
+    await line.cut()
+    await site.wait_status("edge01", OFFLINE)
+
+
+async def test_what_nobody_here_knows_is_stopped_or_when_over_acknowledged(
+    site: Installation, node: ScriptedNode
+) -> None:
+    running, over = str(uuid4()), str(uuid4())
+    line = await node.open(executions=[known(running), known(over, ended=True)])
+    await eventually(lambda: len(line.orders()) == 3)
+    assert line.order_kinds(over) == ["acknowledge_end"]
+    assert line.order_kinds(running) == ["stop", "resume"]
+    resume = line.orders(running)[1].resume
+    assert (resume.credit, resume.stdout_offset, resume.stderr_offset) == (0, 2**62, 2**62)
+    await line.report(running, end=ok())
+    await eventually(lambda: line.order_kinds(running)[-1] == "acknowledge_end")
+
+
+async def test_what_runs_is_resumed_from_where_the_admin_is(site: Installation, node: ScriptedNode) -> None:
+    line, command_id, execution_id = await handed_out(site, node)
+    await line.report(execution_id, started=pb.ExecutionStarted(pid=1))
+    await line.report(execution_id, output=command_pb2.OutputChunk(stream=STDOUT, data=b"12345"))
+    await line.answered()
+    again = await node.open(executions=[known(execution_id)])
+    resume = (await again.ordered("resume", execution_id)).resume
+    assert (resume.stdout_offset, resume.stderr_offset, resume.credit) == (5, 0, 64 * 1024)
+    assert again.order_kinds() == ["resume"]
+    await again.report(execution_id, end=ok(stdout_bytes=5))
+    assert await ended(site, command_id) == {"edge01": "ok"}
+
+
+async def test_a_start_that_never_arrived_is_sent_again_with_the_same_id(
+    site: Installation, node: ScriptedNode
+) -> None:
+    line, command_id, execution_id = await handed_out(site, node)
+    await gone(site, line)
+    again = await node.open()
+    assert (await again.ordered("start")).execution_id == execution_id
+    assert again.order_kinds() == ["start"]
+    await again.report(execution_id, end=ok())
+    assert await ended(site, command_id) == {"edge01": "ok"}
+
+
+async def test_a_start_that_never_arrived_is_not_sent_after_the_contact_time_out(
+    site: Installation, node: ScriptedNode
+) -> None:
+    line, command_id, _ = await handed_out(site, node, contact_timeout=Duration())
+    sent_at = (await executions_of(site, command_id))["edge01"].sent_at.ToDatetime(tzinfo=UTC)
+    await gone(site, line)
+    await eventually(lambda: datetime.now(UTC) - sent_at > timedelta(seconds=1.1))
+    again = await node.open()
+    assert await ended(site, command_id) == {"edge01": "offline"}
+    await again.answered()
+    assert again.order_kinds() == ["acknowledge_end"]
+
+
+async def test_a_start_that_never_arrived_and_was_cancelled_is_withheld(site: Installation, node: ScriptedNode) -> None:
+    line, command_id, _ = await handed_out(site, node)
+    await gone(site, line)
+    assert await cancel(site, command_id) == (0, 1)
+    again = await node.open()
+    assert await ended(site, command_id) == {"edge01": "not_started"}
+    assert "start" not in again.order_kinds()
+
+
+async def test_what_ran_and_is_not_known_any_more_is_lost_and_says_why(site: Installation, node: ScriptedNode) -> None:
+    line, command_id, execution_id = await handed_out(site, node)
+    await line.report(execution_id, started=pb.ExecutionStarted(pid=1))
+    await line.answered()
+    await gone(site, line)
+    assert await outcomes_of(site, command_id) == {"edge01": ""}
+    await node.open()
+    assert await ended(site, command_id) == {"edge01": "lost"}
+    end = (await executions_of(site, command_id))["edge01"].end
+    assert end.error_code == "unknown_to_node"
+
+
+async def test_what_runs_and_was_cancelled_meanwhile_is_resumed_and_stopped(
+    site: Installation, node: ScriptedNode
+) -> None:
+    line, command_id, execution_id = await handed_out(site, node)
+    await line.report(execution_id, started=pb.ExecutionStarted(pid=1))
+    await gone(site, line)
+    await cancel(site, command_id)
+    again = await node.open(executions=[known(execution_id)])
+    await again.ordered("stop", execution_id)
+    assert again.order_kinds() == ["resume", "stop"]
+    await again.report(execution_id, end=command_pb2.ExecutionEnd(outcome=command_pb2.OUTCOME_CANCELLED))
+    assert await ended(site, command_id) == {"edge01": "cancelled"}
+
+
+async def test_an_end_that_came_while_the_admin_was_away_is_taken_and_acknowledged(
+    site: Installation, node: ScriptedNode
+) -> None:
+    _, command_id, execution_id = await handed_out(site, node)
+    await site.restart_admin()
+    again = await node.open(executions=[known(execution_id, ended=True)])
+    await again.ordered("resume", execution_id)
+    await again.report(execution_id, end=ok())
+    assert await ended(site, command_id) == {"edge01": "ok"}
+    await again.ordered("acknowledge_end", execution_id)
+    third = await node.open(executions=[known(execution_id, ended=True)])
+    await third.ordered("acknowledge_end", execution_id)
+    assert third.order_kinds() == ["acknowledge_end"]
+
+
+async def test_an_empty_inventory_after_a_restart_of_the_admin_sends_the_start_again(
+    site: Installation, node: ScriptedNode
+) -> None:
+    _, command_id, execution_id = await handed_out(site, node)
+    await site.restart_admin()
+    again = await node.open()
+    assert (await again.ordered("start")).execution_id == execution_id
+    await again.report(execution_id, end=ok())
+    assert await ended(site, command_id) == {"edge01": "ok"}
+
+
+async def test_a_thousand_executions_in_an_inventory_are_settled_each(site: Installation, node: ScriptedNode) -> None:
+    ids = [str(uuid4()) for _ in range(1000)]
+    line = await node.open(executions=[known(execution_id, ended=True) for execution_id in ids])
+    await eventually(lambda: len(line.orders()) == 1000)
+    assert {order.execution_id for order in line.orders()} == set(ids)
+
+
+async def test_an_inventory_without_bounds_is_refused(site: Installation, node: ScriptedNode) -> None:
+    line = node.dial()
+    await line.say(hello=node.hello(executions=[known(str(number)) for number in range(20_001)]))
+    error = await line.over()
+    assert error is not None
+    assert error.code == "frame_invalid"
