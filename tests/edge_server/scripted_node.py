@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from uuid import uuid4
 
 from edge_agent.enroll import Wishes, enroll
@@ -35,10 +35,10 @@ class Line:
         self._reading = asyncio.create_task(self._read())
 
     async def say(self, **frame: object) -> None:
-        await self._conversation.write(pb.AgentFrame(**frame))  # type: ignore[arg-type]  # one field of the oneof
+        await self._write(pb.AgentFrame(**frame))  # type: ignore[arg-type]  # one field of the oneof
 
     async def say_raw(self, data: bytes) -> None:
-        await self._conversation.write(pb.AgentFrame.FromString(data))
+        await self._write(pb.AgentFrame.FromString(data))
 
     async def report(self, execution_id: str, **report: object) -> None:
         one = pb.ExecutionReport(execution_id=execution_id, **report)  # type: ignore[arg-type]  # one field of the oneof
@@ -85,6 +85,10 @@ class Line:
         self._conversation.close()
         await asyncio.wait({self._reading})
         await self._channel.close()
+
+    async def _write(self, frame: pb.AgentFrame) -> None:
+        with suppress(EdgeError):  # refused before it was said: why is what reading ends with
+            await self._conversation.write(frame)
 
     async def _read(self) -> None:
         try:
