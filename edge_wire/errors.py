@@ -90,6 +90,24 @@ class SelectorEmpty(InvalidValue):
     code = "selector_empty"
 
 
+class SelectorInvalid(InvalidValue):
+    """The selector is not understood."""
+
+    code = "selector_invalid"
+
+
+class ScriptInvalid(InvalidValue):
+    """The script cannot be used."""
+
+    code = "script_invalid"
+
+
+class StdinTooLarge(InvalidValue):
+    """More was brought to stdin than the admin keeps for nodes that have not taken it."""
+
+    code = "stdin_too_large"
+
+
 class NodeAmbiguous(InvalidValue):
     """The node reference fits several nodes."""
 
@@ -156,6 +174,12 @@ class NodesNotMatched(NotFound):
     """The selector matched no node."""
 
     code = "nodes_not_matched"
+
+
+class LabelUnknown(NotFound):
+    """No node has such a label."""
+
+    code = "label_unknown"
 
 
 class AliasNotFound(NotFound):
@@ -444,6 +468,12 @@ class IdentityInUse(Conflict):
     code = "identity_in_use"
 
 
+class CommandOpen(Conflict):
+    """The command is not over."""
+
+    code = "command_open"
+
+
 class DatabaseInUse(Conflict):
     """Another admin uses this SQLite file."""
 
@@ -510,6 +540,28 @@ class MethodUnimplemented(EdgeError):
     code = "method_unimplemented"
     status = "UNIMPLEMENTED"
     exit_code = 1
+
+
+EXECUTION_CODES: dict[str, str] = {
+    "program_not_found": "The node has no such program.",
+    "program_not_executable": "The node may not execute the program.",
+    "argv_too_large": "The command is larger than the node's kernel takes.",
+    "spawn_failed": "The node could not start a process.",
+    "working_directory_not_found": "The working directory does not exist on the node, or is none.",
+    "user_unknown": "The node has no such local account.",
+    "user_denied": "An agent that is not root runs commands as its own account only.",
+    "argv_invalid": "No kernel could run this.",
+    "journal_full": "The node keeps as many results as it can until they are acknowledged.",
+    "runner_died": "What owned the process on the node died.",
+    "machine_rebooted": "The node was rebooted.",
+    "unknown_to_node": "The node does not know the execution any more.",
+    "node_offline": "The node had no session.",
+    "node_deleted": "The node was deleted.",
+    "cancelled": "The command was cancelled before this node's turn.",
+    "max_errors": "Too many other executions had ended badly.",
+    "deadline": "The whole command's time was over.",
+}
+"""Codes in the end of an execution: why it was not started, or ended oddly."""
 
 
 def _family(root: type[EdgeError]) -> list[type[EdgeError]]:

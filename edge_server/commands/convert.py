@@ -7,8 +7,8 @@ from datetime import timedelta
 from edge_server.commands.domain import (
     DEFAULT_CONTACT_TIMEOUT,
     DEFAULT_KILL_AFTER,
-    Fanout,
     Outcome,
+    Portion,
     State,
 )
 from edge_server.commands.models import ExecutionRow
@@ -76,19 +76,19 @@ def check_spec(spec: pb.CommandSpec) -> None:
 
 
 def _check_fanout(spec: pb.CommandSpec) -> None:
-    kind = spec.fanout.WhichOneof("limit")
+    kind = spec.fanout.WhichOneof("amount")
     if kind == "count" and spec.fanout.count < 1:
         raise InvalidValue("fanout must be at least 1")
     if kind == "percent" and not 1 <= spec.fanout.percent <= 100:
         raise InvalidValue("fanout must be from 1% to 100%")
 
 
-def fanout(spec: pb.CommandSpec) -> Fanout:
+def fanout(spec: pb.CommandSpec) -> Portion:
     """The cap on executions under way."""
-    kind = spec.fanout.WhichOneof("limit")
+    kind = spec.fanout.WhichOneof("amount")
     if kind == "percent":
-        return Fanout(percent=spec.fanout.percent)
-    return Fanout(count=spec.fanout.count if kind == "count" else None)
+        return Portion(percent=spec.fanout.percent)
+    return Portion(count=spec.fanout.count if kind == "count" else None)
 
 
 def contact_timeout(spec: pb.CommandSpec) -> timedelta:

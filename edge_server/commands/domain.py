@@ -136,7 +136,7 @@ def reconcile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fanout:
+class Portion:
     """How many executions may be under way at once over all nodes; exactly one of both is set."""
 
     count: int | None = None
@@ -161,7 +161,7 @@ class PacedRow:
 class PaceOptions:
     """What the operator asked for."""
 
-    fanout: Fanout
+    fanout: Portion
     is_cancelled: bool = False
 
 

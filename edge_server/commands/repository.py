@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from edge_server.commands.domain import Event, Outcome, State, sources
@@ -41,6 +41,11 @@ def insert_command(tx: Session, command: CommandRow, executions: Sequence[dict[s
     tx.add(command)
     tx.flush()
     tx.execute(insert(ExecutionRow), executions)
+
+
+def delete_command(tx: Session, command_id: str) -> None:
+    """Remove a command with its executions and their output."""
+    tx.execute(delete(CommandRow).where(CommandRow.id == command_id))
 
 
 def list_executions(tx: Session, command_id: str, scope: Collection[str] | None = None) -> Sequence[ExecutionRow]:

@@ -42,6 +42,10 @@ class CommandServicer:
         withheld, running = await self._commands.cancel(call.caller, request.command_id)
         return pb.CancelCommandResponse(not_started_count=withheld, cancelling_count=running)
 
+    async def Delete(self, call: Call, request: pb.DeleteCommandRequest) -> pb.DeleteCommandResponse:
+        await self._commands.delete(call.caller, request.command_id)
+        return pb.DeleteCommandResponse()
+
     async def Get(self, call: Call, request: pb.GetCommandRequest) -> pb.GetCommandResponse:
         view = await self._commands.get(call.caller, request.command_id)
         executions = sorted(view.executions, key=lambda row: (row.node_name, row.id))

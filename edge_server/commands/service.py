@@ -24,7 +24,7 @@ from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_server.nodes.selection import Selection, select_nodes
 from edge_server.principals.domain import Caller
 from edge_server.sessions.whereabouts import require_not_elsewhere
-from edge_wire.errors import CommandNotFound, InvalidValue, ShuttingDown
+from edge_wire.errors import CommandNotFound, CommandOpen, InvalidValue, ShuttingDown
 from edge_wire.names import is_storable, printable
 from edge_wire.v1 import command_pb2 as pb
 
@@ -124,6 +124,19 @@ class CommandService:
         if run is not None:
             self._dispatcher.cancel(run)
         return withheld, running
+
+    async def delete(self, caller: Caller, reference: str) -> None:
+        """Remove one command that is over. Raises CommandNotFound, CommandOpen, ScopeDenied."""
+
+        def work(tx: Session) -> None:
+            row = _find_one(tx, caller, reference)
+            _require_whole(tx, caller, row)
+            if row.finished_at is None:
+                raise CommandOpen(f"command {row.id} is not over", hint=f"edgectl command cancel {row.id}")
+            repository.delete_command(tx, row.id)
+            record(tx, caller, Change(action="command.delete", subject_id=row.id), self._now())
+
+        await self._db.write(work)
 
     async def get(self, caller: Caller, reference: str) -> CommandView:
         """One command with its executions. Raises CommandNotFound."""

@@ -48,6 +48,7 @@ ACCESS: dict[str, Access] = {
     "/edge_wire.v1.CommandService/Create": _OPERATORS,
     "/edge_wire.v1.CommandService/Exec": _OPERATORS,
     "/edge_wire.v1.CommandService/Cancel": _OPERATORS,
+    "/edge_wire.v1.CommandService/Delete": _ADMINS,
     "/edge_wire.v1.CommandService/Watch": _VIEWERS,
     "/edge_wire.v1.CommandService/Get": _VIEWERS,
     "/edge_wire.v1.CommandService/List": _VIEWERS,

@@ -111,6 +111,8 @@ class _OfflinePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Offline
     """The outcome is `offline` at once."""
     OFFLINE_POLICY_SKIP: _OfflinePolicy.ValueType  # 2
     """The same, and it does not count for the exit code."""
+    OFFLINE_POLICY_QUEUE: _OfflinePolicy.ValueType  # 3
+    """It waits until the node returns or `expires` has passed."""
 
 class OfflinePolicy(_OfflinePolicy, metaclass=_OfflinePolicyEnumTypeWrapper):
     """What to do with nodes that have no session."""
@@ -121,6 +123,8 @@ OFFLINE_POLICY_FAIL: OfflinePolicy.ValueType  # 1
 """The outcome is `offline` at once."""
 OFFLINE_POLICY_SKIP: OfflinePolicy.ValueType  # 2
 """The same, and it does not count for the exit code."""
+OFFLINE_POLICY_QUEUE: OfflinePolicy.ValueType  # 3
+"""It waits until the node returns or `expires` has passed."""
 Global___OfflinePolicy: _TypeAlias = OfflinePolicy  # noqa: Y015
 
 class _OutputStream:
@@ -140,6 +144,30 @@ OUTPUT_STREAM_UNSPECIFIED: OutputStream.ValueType  # 0
 OUTPUT_STREAM_STDOUT: OutputStream.ValueType  # 1
 OUTPUT_STREAM_STDERR: OutputStream.ValueType  # 2
 Global___OutputStream: _TypeAlias = OutputStream  # noqa: Y015
+
+class _StopReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOP_REASON_UNSPECIFIED: _StopReason.ValueType  # 0
+    """Nothing stopped it."""
+    STOP_REASON_CANCELLED: _StopReason.ValueType  # 1
+    STOP_REASON_MAX_ERRORS: _StopReason.ValueType  # 2
+    """More executions than `max_errors` ended badly."""
+    STOP_REASON_DEADLINE: _StopReason.ValueType  # 3
+
+class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
+    """Why a command stopped starting executions or ended what ran."""
+
+STOP_REASON_UNSPECIFIED: StopReason.ValueType  # 0
+"""Nothing stopped it."""
+STOP_REASON_CANCELLED: StopReason.ValueType  # 1
+STOP_REASON_MAX_ERRORS: StopReason.ValueType  # 2
+"""More executions than `max_errors` ended badly."""
+STOP_REASON_DEADLINE: StopReason.ValueType  # 3
+Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
 @_typing.final
 class Argv(_message.Message):
@@ -166,6 +194,89 @@ class Argv(_message.Message):
 Global___Argv: _TypeAlias = Argv  # noqa: Y015
 
 @_typing.final
+class Script(_message.Message):
+    """A program that is brought along."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """At most 512 KiB. Without `#!` it is given to /bin/sh. Left out in lists."""
+    name: _builtins.str
+    """For people: the file's name."""
+    @_builtins.property
+    def arguments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        content: _builtins.bytes = ...,
+        arguments: _abc.Iterable[_builtins.str] | None = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "content", b"content", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Script: _TypeAlias = Script  # noqa: Y015
+
+@_typing.final
+class EnvironmentVariable(_message.Message):
+    """One environment variable of the program."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    value: _builtins.str
+    """Encrypted at rest, wiped when the command is over, and left out of every answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnvironmentVariable: _TypeAlias = EnvironmentVariable  # noqa: Y015
+
+@_typing.final
+class Terminal(_message.Message):
+    """Size and kind of a terminal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    columns: _builtins.int
+    rows: _builtins.int
+    kind: _builtins.str
+    """For TERM, such as `xterm-256color`; empty in a resize."""
+    def __init__(
+        self,
+        *,
+        columns: _builtins.int = ...,
+        rows: _builtins.int = ...,
+        kind: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "kind", b"kind", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Terminal: _TypeAlias = Terminal  # noqa: Y015
+
+@_typing.final
 class CommandSpec(_message.Message):
     """What to run and how; the same for every target."""
 
@@ -173,6 +284,7 @@ class CommandSpec(_message.Message):
 
     ARGV_FIELD_NUMBER: _builtins.int
     SHELL_FIELD_NUMBER: _builtins.int
+    SCRIPT_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     KILL_AFTER_FIELD_NUMBER: _builtins.int
     OFFLINE_FIELD_NUMBER: _builtins.int
@@ -180,6 +292,16 @@ class CommandSpec(_message.Message):
     CONTACT_TIMEOUT_FIELD_NUMBER: _builtins.int
     EXACT_OUTPUT_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
+    MAX_ERRORS_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    EXPIRES_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    WORKING_DIRECTORY_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    HAS_STDIN_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
     shell: _builtins.str
     """Given to `/bin/sh -c` on the node."""
     offline: Global___OfflinePolicy.ValueType
@@ -187,9 +309,19 @@ class CommandSpec(_message.Message):
     """Slow the process rather than lose output while a watcher is connected. Only with one target."""
     name: _builtins.str
     """A name for people, at most 100 characters."""
+    working_directory: _builtins.str
+    """Where the program starts; empty means the home directory of its user."""
+    user: _builtins.str
+    """Local account on the node; empty means the agent's own."""
+    has_stdin: _builtins.bool
+    """Exec brings stdin; without it the program reads from /dev/null."""
     @_builtins.property
     def argv(self) -> Global___Argv:
         """No shell is involved."""
+
+    @_builtins.property
+    def script(self) -> Global___Script:
+        """Run from memory on the node; nothing is written to its disk but the node's private journal."""
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
@@ -200,63 +332,103 @@ class CommandSpec(_message.Message):
         """From SIGTERM to SIGKILL at a cancel or time-out; absent means 10 s."""
 
     @_builtins.property
-    def fanout(self) -> Global___Fanout:
+    def fanout(self) -> Global___Portion:
         """How many executions may be under way at once over all nodes."""
 
     @_builtins.property
     def contact_timeout(self) -> _duration_pb2.Duration:
         """How long a session may be gone before a watcher is told `no_contact`; absent means 60 s."""
 
+    @_builtins.property
+    def batch(self) -> Global___Portion:
+        """Targets are taken so many at a time: the next ones start when those are over. Absent: all at once."""
+
+    @_builtins.property
+    def pause(self) -> _duration_pb2.Duration:
+        """Between the end of one batch and the start of the next."""
+
+    @_builtins.property
+    def max_errors(self) -> Global___Portion:
+        """When more than this many executions of the whole command failed, timed out or were lost, nothing more is started.
+        A count or percentage may be 0. Absent: never.
+        """
+
+    @_builtins.property
+    def deadline(self) -> _duration_pb2.Duration:
+        """How long the whole command may take: then nothing more is started, and what runs is ended."""
+
+    @_builtins.property
+    def expires(self) -> _duration_pb2.Duration:
+        """How long an execution may wait for its node with OFFLINE_POLICY_QUEUE; absent means 24 h."""
+
+    @_builtins.property
+    def environment(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnvironmentVariable]:
+        """Added to the program's environment; later ones win."""
+
+    @_builtins.property
+    def terminal(self) -> Global___Terminal:
+        """The program gets a terminal of its own. Only with one target; implies stdin and exact output."""
+
     def __init__(
         self,
         *,
         argv: Global___Argv | None = ...,
         shell: _builtins.str = ...,
+        script: Global___Script | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
         kill_after: _duration_pb2.Duration | None = ...,
         offline: Global___OfflinePolicy.ValueType = ...,
-        fanout: Global___Fanout | None = ...,
+        fanout: Global___Portion | None = ...,
         contact_timeout: _duration_pb2.Duration | None = ...,
         exact_output: _builtins.bool = ...,
         name: _builtins.str = ...,
+        batch: Global___Portion | None = ...,
+        pause: _duration_pb2.Duration | None = ...,
+        max_errors: Global___Portion | None = ...,
+        deadline: _duration_pb2.Duration | None = ...,
+        expires: _duration_pb2.Duration | None = ...,
+        environment: _abc.Iterable[Global___EnvironmentVariable] | None = ...,
+        working_directory: _builtins.str = ...,
+        user: _builtins.str = ...,
+        has_stdin: _builtins.bool = ...,
+        terminal: Global___Terminal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "contact_timeout", b"contact_timeout", "fanout", b"fanout", "kill_after", b"kill_after", "program", b"program", "shell", b"shell", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "batch", b"batch", "contact_timeout", b"contact_timeout", "deadline", b"deadline", "expires", b"expires", "fanout", b"fanout", "kill_after", b"kill_after", "max_errors", b"max_errors", "pause", b"pause", "program", b"program", "script", b"script", "shell", b"shell", "terminal", b"terminal", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "contact_timeout", b"contact_timeout", "exact_output", b"exact_output", "fanout", b"fanout", "kill_after", b"kill_after", "name", b"name", "offline", b"offline", "program", b"program", "shell", b"shell", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "batch", b"batch", "contact_timeout", b"contact_timeout", "deadline", b"deadline", "environment", b"environment", "exact_output", b"exact_output", "expires", b"expires", "fanout", b"fanout", "has_stdin", b"has_stdin", "kill_after", b"kill_after", "max_errors", b"max_errors", "name", b"name", "offline", b"offline", "pause", b"pause", "program", b"program", "script", b"script", "shell", b"shell", "terminal", b"terminal", "timeout", b"timeout", "user", b"user", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_program: _TypeAlias = _typing.Literal["argv", "shell"]  # noqa: Y015
+    _WhichOneofReturnType_program: _TypeAlias = _typing.Literal["argv", "shell", "script"]  # noqa: Y015
     _WhichOneofArgType_program: _TypeAlias = _typing.Literal["program", b"program"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_program) -> _WhichOneofReturnType_program | None: ...
 
 Global___CommandSpec: _TypeAlias = CommandSpec  # noqa: Y015
 
 @_typing.final
-class Fanout(_message.Message):
-    """A cap on executions under way at once."""
+class Portion(_message.Message):
+    """A number of targets."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COUNT_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """At least 1."""
     percent: _builtins.int
-    """Of the targets, 1 to 100, rounded up."""
+    """Of the targets, at most 100; rounded up where it caps, exact where it compares."""
     def __init__(
         self,
         *,
         count: _builtins.int = ...,
         percent: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "limit", b"limit", "percent", b"percent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "count", b"count", "percent", b"percent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "limit", b"limit", "percent", b"percent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "count", b"count", "percent", b"percent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_limit: _TypeAlias = _typing.Literal["count", "percent"]  # noqa: Y015
-    _WhichOneofArgType_limit: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_limit) -> _WhichOneofReturnType_limit | None: ...
+    _WhichOneofReturnType_amount: _TypeAlias = _typing.Literal["count", "percent"]  # noqa: Y015
+    _WhichOneofArgType_amount: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_amount) -> _WhichOneofReturnType_amount | None: ...
 
-Global___Fanout: _TypeAlias = Fanout  # noqa: Y015
+Global___Portion: _TypeAlias = Portion  # noqa: Y015
 
 @_typing.final
 class CreateCommandRequest(_message.Message):
@@ -398,7 +570,13 @@ class WatchCommandRequest(_message.Message):
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     CURSORS_FIELD_NUMBER: _builtins.int
+    NO_FOLLOW_FIELD_NUMBER: _builtins.int
+    WITHOUT_OUTPUT_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
+    no_follow: _builtins.bool
+    """Stop when everything that is known was told; the last message carries `up_to_date` or `finished`."""
+    without_output: _builtins.bool
+    """States and ends only."""
     @_builtins.property
     def cursors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExecutionCursor]:
         """What was received before; executions not named start from the beginning."""
@@ -408,10 +586,12 @@ class WatchCommandRequest(_message.Message):
         *,
         command_id: _builtins.str = ...,
         cursors: _abc.Iterable[Global___ExecutionCursor] | None = ...,
+        no_follow: _builtins.bool = ...,
+        without_output: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "cursors", b"cursors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "cursors", b"cursors", "no_follow", b"no_follow", "without_output", b"without_output"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -426,6 +606,9 @@ class WatchCommandResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
     ACCEPTED_FIELD_NUMBER: _builtins.int
+    UP_TO_DATE_FIELD_NUMBER: _builtins.int
+    up_to_date: _builtins.bool
+    """Only in the last message of a watch with `no_follow` of a command that goes on."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandEvent]: ...
     @_builtins.property
@@ -442,10 +625,11 @@ class WatchCommandResponse(_message.Message):
         events: _abc.Iterable[Global___CommandEvent] | None = ...,
         finished: Global___CommandFinished | None = ...,
         accepted: Global___CreateCommandResponse | None = ...,
+        up_to_date: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "finished", b"finished"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "events", b"events", "finished", b"finished"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "events", b"events", "finished", b"finished", "up_to_date", b"up_to_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -465,6 +649,7 @@ class CommandEvent(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     NO_CONTACT_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     state: Global___ExecutionState.ValueType
     @_builtins.property
@@ -485,6 +670,10 @@ class CommandEvent(_message.Message):
     def contact(self) -> Global___Contact:
         """The session is back."""
 
+    @_builtins.property
+    def queued(self) -> Global___Queued:
+        """The node is offline and its execution waits for it."""
+
     def __init__(
         self,
         *,
@@ -496,12 +685,13 @@ class CommandEvent(_message.Message):
         end: Global___ExecutionEnd | None = ...,
         no_contact: Global___NoContact | None = ...,
         contact: Global___Contact | None = ...,
+        queued: Global___Queued | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "end", b"end", "event", b"event", "gap", b"gap", "no_contact", b"no_contact", "output", b"output", "state", b"state", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "end", b"end", "event", b"event", "gap", b"gap", "no_contact", b"no_contact", "output", b"output", "queued", b"queued", "state", b"state", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "end", b"end", "event", b"event", "execution_id", b"execution_id", "gap", b"gap", "no_contact", b"no_contact", "output", b"output", "state", b"state", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "end", b"end", "event", b"event", "execution_id", b"execution_id", "gap", b"gap", "no_contact", b"no_contact", "output", b"output", "queued", b"queued", "state", b"state", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["state", "output", "gap", "end", "no_contact", "contact"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["state", "output", "gap", "end", "no_contact", "contact", "queued"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -658,6 +848,21 @@ class Contact(_message.Message):
 Global___Contact: _TypeAlias = Contact  # noqa: Y015
 
 @_typing.final
+class Queued(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Queued: _TypeAlias = Queued  # noqa: Y015
+
+@_typing.final
 class OutcomeCounts(_message.Message):
     """How many executions ended how; open ones count in none but `total`."""
 
@@ -712,20 +917,62 @@ class CommandFinished(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COUNTS_FIELD_NUMBER: _builtins.int
+    STOP_REASON_FIELD_NUMBER: _builtins.int
+    stop_reason: Global___StopReason.ValueType
     @_builtins.property
     def counts(self) -> Global___OutcomeCounts: ...
     def __init__(
         self,
         *,
         counts: Global___OutcomeCounts | None = ...,
+        stop_reason: Global___StopReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "stop_reason", b"stop_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandFinished: _TypeAlias = CommandFinished  # noqa: Y015
+
+@_typing.final
+class DeleteCommandRequest(_message.Message):
+    """Asks to remove one command."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    """Id or a unique prefix of 4 or more."""
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCommandRequest: _TypeAlias = DeleteCommandRequest  # noqa: Y015
+
+@_typing.final
+class DeleteCommandResponse(_message.Message):
+    """It is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCommandResponse: _TypeAlias = DeleteCommandResponse  # noqa: Y015
 
 @_typing.final
 class CancelCommandRequest(_message.Message):
@@ -839,10 +1086,12 @@ class Command(_message.Message):
     PRINCIPAL_ID_FIELD_NUMBER: _builtins.int
     PRINCIPAL_NAME_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
+    STOP_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     principal_id: _builtins.str
     """Who asked."""
     principal_name: _builtins.str
+    stop_reason: Global___StopReason.ValueType
     @_builtins.property
     def spec(self) -> Global___CommandSpec: ...
     @_builtins.property
@@ -868,10 +1117,11 @@ class Command(_message.Message):
         principal_id: _builtins.str = ...,
         principal_name: _builtins.str = ...,
         counts: Global___OutcomeCounts | None = ...,
+        stop_reason: Global___StopReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "counts", b"counts", "created_at", b"created_at", "finished_at", b"finished_at", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "counts", b"counts", "created_at", b"created_at", "finished_at", b"finished_at", "id", b"id", "principal_id", b"principal_id", "principal_name", b"principal_name", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "counts", b"counts", "created_at", b"created_at", "finished_at", b"finished_at", "id", b"id", "principal_id", b"principal_id", "principal_name", b"principal_name", "spec", b"spec", "stop_reason", b"stop_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -892,6 +1142,7 @@ class Execution(_message.Message):
     SENT_AT_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
+    QUEUED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     node_id: _builtins.str
     node_name: _builtins.str
@@ -907,6 +1158,10 @@ class Execution(_message.Message):
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def queued_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when it waits for its node; absent when it never did."""
+
     def __init__(
         self,
         *,
@@ -919,10 +1174,11 @@ class Execution(_message.Message):
         sent_at: _timestamp_pb2.Timestamp | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         ended_at: _timestamp_pb2.Timestamp | None = ...,
+        queued_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "ended_at", b"ended_at", "sent_at", b"sent_at", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "ended_at", b"ended_at", "queued_at", b"queued_at", "sent_at", b"sent_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "end", b"end", "ended_at", b"ended_at", "id", b"id", "node_id", b"node_id", "node_name", b"node_name", "sent_at", b"sent_at", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "end", b"end", "ended_at", b"ended_at", "id", b"id", "node_id", b"node_id", "node_name", b"node_name", "queued_at", b"queued_at", "sent_at", b"sent_at", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -990,6 +1246,9 @@ class ExecRequest(_message.Message):
 
     CREATE_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
+    ATTACH_FIELD_NUMBER: _builtins.int
+    STDIN_FIELD_NUMBER: _builtins.int
+    RESIZE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create(self) -> Global___CreateCommandRequest:
         """The first message, once."""
@@ -998,21 +1257,65 @@ class ExecRequest(_message.Message):
     def cancel(self) -> Global___CancelCommandRequest:
         """As CommandService.Cancel."""
 
+    @_builtins.property
+    def attach(self) -> Global___WatchCommandRequest:
+        """The first message instead of `create`: go on watching, and bringing stdin from where the admin has it."""
+
+    @_builtins.property
+    def stdin(self) -> Global___StdinChunk:
+        """More stdin; what the admin has already is left out."""
+
+    @_builtins.property
+    def resize(self) -> Global___Terminal:
+        """The terminal has another size now."""
+
     def __init__(
         self,
         *,
         create: Global___CreateCommandRequest | None = ...,
         cancel: Global___CancelCommandRequest | None = ...,
+        attach: Global___WatchCommandRequest | None = ...,
+        stdin: Global___StdinChunk | None = ...,
+        resize: Global___Terminal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "create", b"create", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "cancel", b"cancel", "create", b"create", "request", b"request", "resize", b"resize", "stdin", b"stdin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "create", b"create", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "cancel", b"cancel", "create", b"create", "request", b"request", "resize", b"resize", "stdin", b"stdin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["create", "cancel"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["create", "cancel", "attach", "stdin", "resize"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
 Global___ExecRequest: _TypeAlias = ExecRequest  # noqa: Y015
+
+@_typing.final
+class StdinChunk(_message.Message):
+    """Bytes for the stdin of the program, the same for every target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    IS_LAST_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Of the first byte, from the start."""
+    data: _builtins.bytes
+    is_last: _builtins.bool
+    """Nothing follows."""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        is_last: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "is_last", b"is_last", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StdinChunk: _TypeAlias = StdinChunk  # noqa: Y015
 
 @_typing.final
 class ExecResponse(_message.Message):
@@ -1021,17 +1324,25 @@ class ExecResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WATCH_FIELD_NUMBER: _builtins.int
+    STDIN_OFFSET_FIELD_NUMBER: _builtins.int
+    stdin_offset: _builtins.int
+    """Bytes of stdin that the admin has: what comes before need not be sent again. In the first message of a command with
+    stdin, and whenever it grew.
+    """
     @_builtins.property
     def watch(self) -> Global___WatchCommandResponse: ...
     def __init__(
         self,
         *,
         watch: Global___WatchCommandResponse | None = ...,
+        stdin_offset: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["watch", b"watch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stdin_offset", b"_stdin_offset", "stdin_offset", b"stdin_offset", "watch", b"watch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["watch", b"watch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stdin_offset", b"_stdin_offset", "stdin_offset", b"stdin_offset", "watch", b"watch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__stdin_offset: _TypeAlias = _typing.Literal["stdin_offset"]  # noqa: Y015
+    _WhichOneofArgType__stdin_offset: _TypeAlias = _typing.Literal["_stdin_offset", b"_stdin_offset"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stdin_offset) -> _WhichOneofReturnType__stdin_offset | None: ...
 
 Global___ExecResponse: _TypeAlias = ExecResponse  # noqa: Y015

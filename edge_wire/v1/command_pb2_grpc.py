@@ -60,6 +60,11 @@ class CommandServiceStub:
                 request_serializer=edge__wire_dot_v1_dot_command__pb2.ListCommandsRequest.SerializeToString,
                 response_deserializer=edge__wire_dot_v1_dot_command__pb2.ListCommandsResponse.FromString,
                 _registered_method=True)
+        self.Delete = channel.unary_unary(
+                '/edge_wire.v1.CommandService/Delete',
+                request_serializer=edge__wire_dot_v1_dot_command__pb2.DeleteCommandRequest.SerializeToString,
+                response_deserializer=edge__wire_dot_v1_dot_command__pb2.DeleteCommandResponse.FromString,
+                _registered_method=True)
         self.Exec = channel.stream_stream(
                 '/edge_wire.v1.CommandService/Exec',
                 request_serializer=edge__wire_dot_v1_dot_command__pb2.ExecRequest.SerializeToString,
@@ -109,8 +114,17 @@ class CommandServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Delete(self, request, context):
+        """Removes one command that is over, with its executions and what is kept of their output.
+        Errors: command_not_found, command_open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Exec(self, request_iterator, context):
-        """Create and Watch on one stream, with Cancel from the client's side. The first request carries `create`.
+        """Create and Watch on one stream, with Cancel, stdin and the terminal's size from the client's side. The first
+        request carries `create`, or `attach` to go on after a lost connection.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +157,11 @@ def add_CommandServiceServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=edge__wire_dot_v1_dot_command__pb2.ListCommandsRequest.FromString,
                     response_serializer=edge__wire_dot_v1_dot_command__pb2.ListCommandsResponse.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=edge__wire_dot_v1_dot_command__pb2.DeleteCommandRequest.FromString,
+                    response_serializer=edge__wire_dot_v1_dot_command__pb2.DeleteCommandResponse.SerializeToString,
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
@@ -286,6 +305,33 @@ class CommandService:
             '/edge_wire.v1.CommandService/List',
             edge__wire_dot_v1_dot_command__pb2.ListCommandsRequest.SerializeToString,
             edge__wire_dot_v1_dot_command__pb2.ListCommandsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edge_wire.v1.CommandService/Delete',
+            edge__wire_dot_v1_dot_command__pb2.DeleteCommandRequest.SerializeToString,
+            edge__wire_dot_v1_dot_command__pb2.DeleteCommandResponse.FromString,
             options,
             channel_credentials,
             insecure,

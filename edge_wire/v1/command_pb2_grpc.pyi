@@ -48,8 +48,14 @@ class CommandServiceStub:
     """Shows one command with its executions. Errors: command_not_found."""
     List: _grpc.UnaryUnaryMultiCallable[_command_pb2.ListCommandsRequest, _command_pb2.ListCommandsResponse]
     """Lists commands, newest first, a page at a time."""
+    Delete: _grpc.UnaryUnaryMultiCallable[_command_pb2.DeleteCommandRequest, _command_pb2.DeleteCommandResponse]
+    """Removes one command that is over, with its executions and what is kept of their output.
+    Errors: command_not_found, command_open.
+    """
     Exec: _grpc.StreamStreamMultiCallable[_command_pb2.ExecRequest, _command_pb2.ExecResponse]
-    """Create and Watch on one stream, with Cancel from the client's side. The first request carries `create`."""
+    """Create and Watch on one stream, with Cancel, stdin and the terminal's size from the client's side. The first
+    request carries `create`, or `attach` to go on after a lost connection.
+    """
 
 @_typing.type_check_only
 class CommandServiceAsyncStub(CommandServiceStub):
@@ -71,8 +77,14 @@ class CommandServiceAsyncStub(CommandServiceStub):
     """Shows one command with its executions. Errors: command_not_found."""
     List: _aio.UnaryUnaryMultiCallable[_command_pb2.ListCommandsRequest, _command_pb2.ListCommandsResponse]  # type: ignore[assignment]
     """Lists commands, newest first, a page at a time."""
+    Delete: _aio.UnaryUnaryMultiCallable[_command_pb2.DeleteCommandRequest, _command_pb2.DeleteCommandResponse]  # type: ignore[assignment]
+    """Removes one command that is over, with its executions and what is kept of their output.
+    Errors: command_not_found, command_open.
+    """
     Exec: _aio.StreamStreamMultiCallable[_command_pb2.ExecRequest, _command_pb2.ExecResponse]  # type: ignore[assignment]
-    """Create and Watch on one stream, with Cancel from the client's side. The first request carries `create`."""
+    """Create and Watch on one stream, with Cancel, stdin and the terminal's size from the client's side. The first
+    request carries `create`, or `attach` to go on after a lost connection.
+    """
 
 class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs commands on nodes."""
@@ -123,11 +135,23 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists commands, newest first, a page at a time."""
 
     @_abc_1.abstractmethod
+    def Delete(
+        self,
+        request: _command_pb2.DeleteCommandRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_command_pb2.DeleteCommandResponse, _abc.Awaitable[_command_pb2.DeleteCommandResponse]]:
+        """Removes one command that is over, with its executions and what is kept of their output.
+        Errors: command_not_found, command_open.
+        """
+
+    @_abc_1.abstractmethod
     def Exec(
         self,
         request_iterator: _MaybeAsyncIterator[_command_pb2.ExecRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_command_pb2.ExecResponse], _abc.AsyncIterator[_command_pb2.ExecResponse]]:
-        """Create and Watch on one stream, with Cancel from the client's side. The first request carries `create`."""
+        """Create and Watch on one stream, with Cancel, stdin and the terminal's size from the client's side. The first
+        request carries `create`, or `attach` to go on after a lost connection.
+        """
 
 def add_CommandServiceServicer_to_server(servicer: CommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

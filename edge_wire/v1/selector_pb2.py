@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65\x64ge_wire/v1/selector.proto\x12\x0c\x65\x64ge_wire.v1\"8\n\x08Selector\x12\r\n\x05nodes\x18\x01 \x03(\t\x12\x10\n\x08\x63lusters\x18\x02 \x03(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65\x64ge_wire/v1/selector.proto\x12\x0c\x65\x64ge_wire.v1\"w\n\x08Selector\x12\r\n\x05nodes\x18\x01 \x03(\t\x12\x10\n\x08\x63lusters\x18\x02 \x03(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x0f\n\x07\x65xclude\x18\x05 \x03(\t\x12\x0e\n\x06online\x18\x06 \x01(\x08\x12\x0c\n\x04pick\x18\x07 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edge_wire.v1.selector_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SELECTOR']._serialized_start=45
-  _globals['_SELECTOR']._serialized_end=101
+  _globals['_SELECTOR']._serialized_end=164
 # @@protoc_insertion_point(module_scope)

@@ -20,8 +20,14 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Selector(_message.Message):
-    """Picks nodes. The parts add up: every node named, plus every node of every cluster named, plus all when `all` is set.
-    An empty selector is an error (`selector_empty`), never "all".
+    """Picks nodes. Expressions, clusters and `all` add up; labels, `online` and `exclude` then narrow what they gave, and
+    `pick` takes some of what is left. Labels alone start from every node the caller may see. Nothing that gives nodes is
+    an error (`selector_empty`), never "all".
+
+    An expression is one or more terms joined by `,` or, `&` and, `!` not, `^` xor, read from left to right. A term is a
+    node reference (alias, alias.cluster, id, unique id prefix of 4 or more hex digits, or the DNS form), a node set
+    (`edge[01-40]`), or `@command:ID=OUTCOME,…`: the nodes on which an earlier command ended so (without `=`: all of its
+    nodes). Every node that is named must exist.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -29,15 +35,33 @@ class Selector(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     CLUSTERS_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    EXCLUDE_FIELD_NUMBER: _builtins.int
+    ONLINE_FIELD_NUMBER: _builtins.int
+    PICK_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
     """Every node the caller may see."""
+    online: _builtins.bool
+    """Only nodes that are online."""
+    pick: _builtins.int
+    """So many at random of what is left, or all when there are fewer; 0 means all."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Node references: alias, alias.cluster, id, unique id prefix of 4 or more hex digits, or the DNS form."""
+        """Expressions."""
 
     @_builtins.property
     def clusters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Cluster names; every node of each."""
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Label requirements, all of which must hold: `site=oslo`, `role!=db`, `site` (has it), `!site` (has it not);
+        one text may hold several, joined by commas. A label that no node has is an error (`label_unknown`).
+        """
+
+    @_builtins.property
+    def exclude(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Expressions; their nodes are left out."""
 
     def __init__(
         self,
@@ -45,10 +69,14 @@ class Selector(_message.Message):
         nodes: _abc.Iterable[_builtins.str] | None = ...,
         clusters: _abc.Iterable[_builtins.str] | None = ...,
         all: _builtins.bool = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        exclude: _abc.Iterable[_builtins.str] | None = ...,
+        online: _builtins.bool = ...,
+        pick: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "clusters", b"clusters", "nodes", b"nodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "clusters", b"clusters", "exclude", b"exclude", "labels", b"labels", "nodes", b"nodes", "online", b"online", "pick", b"pick"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -570,6 +570,8 @@ class ExecutionOrder(_message.Message):
     CREDIT_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_END_FIELD_NUMBER: _builtins.int
+    STDIN_FIELD_NUMBER: _builtins.int
+    RESIZE_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     @_builtins.property
     def start(self) -> Global___StartExecution: ...
@@ -581,6 +583,14 @@ class ExecutionOrder(_message.Message):
     def stop(self) -> Global___StopExecution: ...
     @_builtins.property
     def acknowledge_end(self) -> Global___AcknowledgeEnd: ...
+    @_builtins.property
+    def stdin(self) -> _command_pb2.StdinChunk:
+        """More stdin, within what the node said that it takes."""
+
+    @_builtins.property
+    def resize(self) -> _command_pb2.Terminal:
+        """Its terminal has another size now."""
+
     def __init__(
         self,
         *,
@@ -590,12 +600,14 @@ class ExecutionOrder(_message.Message):
         credit: Global___GrantCredit | None = ...,
         stop: Global___StopExecution | None = ...,
         acknowledge_end: Global___AcknowledgeEnd | None = ...,
+        stdin: _command_pb2.StdinChunk | None = ...,
+        resize: _command_pb2.Terminal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_end", b"acknowledge_end", "credit", b"credit", "order", b"order", "resume", b"resume", "start", b"start", "stop", b"stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_end", b"acknowledge_end", "credit", b"credit", "order", b"order", "resize", b"resize", "resume", b"resume", "start", b"start", "stdin", b"stdin", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_end", b"acknowledge_end", "credit", b"credit", "execution_id", b"execution_id", "order", b"order", "resume", b"resume", "start", b"start", "stop", b"stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_end", b"acknowledge_end", "credit", b"credit", "execution_id", b"execution_id", "order", b"order", "resize", b"resize", "resume", b"resume", "start", b"start", "stdin", b"stdin", "stop", b"stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_order: _TypeAlias = _typing.Literal["start", "resume", "credit", "stop", "acknowledge_end"]  # noqa: Y015
+    _WhichOneofReturnType_order: _TypeAlias = _typing.Literal["start", "resume", "credit", "stop", "acknowledge_end", "stdin", "resize"]  # noqa: Y015
     _WhichOneofArgType_order: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_order) -> _WhichOneofReturnType_order | None: ...
 
@@ -609,18 +621,32 @@ class StartExecution(_message.Message):
 
     ARGV_FIELD_NUMBER: _builtins.int
     SHELL_FIELD_NUMBER: _builtins.int
+    SCRIPT_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     KILL_AFTER_FIELD_NUMBER: _builtins.int
     EXACT_OUTPUT_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    WORKING_DIRECTORY_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    HAS_STDIN_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
     shell: _builtins.str
     """Given to `/bin/sh -c`."""
     exact_output: _builtins.bool
     """Stop reading the process' output rather than drop any of it."""
     credit: _builtins.int
     """Output bytes, both streams together, that may be sent before more credit."""
+    working_directory: _builtins.str
+    """Where it starts; empty means the home directory of its user."""
+    user: _builtins.str
+    """Local account; empty means the agent's own."""
+    has_stdin: _builtins.bool
+    """Stdin comes in orders; without it the program reads from /dev/null."""
     @_builtins.property
     def argv(self) -> _command_pb2.Argv: ...
+    @_builtins.property
+    def script(self) -> _command_pb2.Script: ...
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """How long the process may run; absent means without limit."""
@@ -629,21 +655,35 @@ class StartExecution(_message.Message):
     def kill_after(self) -> _duration_pb2.Duration:
         """From SIGTERM to SIGKILL."""
 
+    @_builtins.property
+    def environment(self) -> _containers.RepeatedCompositeFieldContainer[_command_pb2.EnvironmentVariable]:
+        """Added to the program's environment; later ones win."""
+
+    @_builtins.property
+    def terminal(self) -> _command_pb2.Terminal:
+        """The program gets a terminal of its own; all it writes is stdout."""
+
     def __init__(
         self,
         *,
         argv: _command_pb2.Argv | None = ...,
         shell: _builtins.str = ...,
+        script: _command_pb2.Script | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
         kill_after: _duration_pb2.Duration | None = ...,
         exact_output: _builtins.bool = ...,
         credit: _builtins.int = ...,
+        environment: _abc.Iterable[_command_pb2.EnvironmentVariable] | None = ...,
+        working_directory: _builtins.str = ...,
+        user: _builtins.str = ...,
+        has_stdin: _builtins.bool = ...,
+        terminal: _command_pb2.Terminal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "kill_after", b"kill_after", "program", b"program", "shell", b"shell", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "kill_after", b"kill_after", "program", b"program", "script", b"script", "shell", b"shell", "terminal", b"terminal", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "credit", b"credit", "exact_output", b"exact_output", "kill_after", b"kill_after", "program", b"program", "shell", b"shell", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "credit", b"credit", "environment", b"environment", "exact_output", b"exact_output", "has_stdin", b"has_stdin", "kill_after", b"kill_after", "program", b"program", "script", b"script", "shell", b"shell", "terminal", b"terminal", "timeout", b"timeout", "user", b"user", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_program: _TypeAlias = _typing.Literal["argv", "shell"]  # noqa: Y015
+    _WhichOneofReturnType_program: _TypeAlias = _typing.Literal["argv", "shell", "script"]  # noqa: Y015
     _WhichOneofArgType_program: _TypeAlias = _typing.Literal["program", b"program"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_program) -> _WhichOneofReturnType_program | None: ...
 
@@ -774,6 +814,7 @@ class ExecutionReport(_message.Message):
     GAP_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    STDIN_WANTED_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     @_builtins.property
     def started(self) -> Global___ExecutionStarted:
@@ -791,6 +832,8 @@ class ExecutionReport(_message.Message):
     def refused(self) -> Global___ExecutionRefused:
         """Not taken: nothing was started and nothing is kept."""
 
+    @_builtins.property
+    def stdin_wanted(self) -> Global___StdinWanted: ...
     def __init__(
         self,
         *,
@@ -800,16 +843,43 @@ class ExecutionReport(_message.Message):
         gap: _command_pb2.OutputGap | None = ...,
         end: _command_pb2.ExecutionEnd | None = ...,
         refused: Global___ExecutionRefused | None = ...,
+        stdin_wanted: Global___StdinWanted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "gap", b"gap", "output", b"output", "refused", b"refused", "report", b"report", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "gap", b"gap", "output", b"output", "refused", b"refused", "report", b"report", "started", b"started", "stdin_wanted", b"stdin_wanted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "execution_id", b"execution_id", "gap", b"gap", "output", b"output", "refused", b"refused", "report", b"report", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "execution_id", b"execution_id", "gap", b"gap", "output", b"output", "refused", b"refused", "report", b"report", "started", b"started", "stdin_wanted", b"stdin_wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["started", "output", "gap", "end", "refused"]  # noqa: Y015
+    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["started", "output", "gap", "end", "refused", "stdin_wanted"]  # noqa: Y015
     _WhichOneofArgType_report: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_report) -> _WhichOneofReturnType_report | None: ...
 
 Global___ExecutionReport: _TypeAlias = ExecutionReport  # noqa: Y015
+
+@_typing.final
+class StdinWanted(_message.Message):
+    """How far an execution is with its stdin. Told when its process has started, again after a resume, and as it reads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """The first byte that the node does not have."""
+    limit: _builtins.int
+    """It takes bytes up to here; `offset` when the program closed its stdin or ended."""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StdinWanted: _TypeAlias = StdinWanted  # noqa: Y015
 
 @_typing.final
 class ExecutionStarted(_message.Message):

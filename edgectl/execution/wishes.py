@@ -72,14 +72,14 @@ def check(wishes: Wishes, remote_argv: Sequence[str] | None) -> None:
     read_fanout(wishes.fanout)
 
 
-def read_fanout(text: str) -> pb.Fanout:
+def read_fanout(text: str) -> pb.Portion:
     """`64` or `25%`. Raises UsageError."""
     match = _FANOUT.fullmatch(text)
     number = int(match[1]) if match else 0
     is_percent = bool(match and match[2])
     if number < 1 or (is_percent and number > 100):
         raise UsageError(f"--fanout {text!r} is neither a number from 1 on nor 1% to 100%")
-    return pb.Fanout(percent=number) if is_percent else pb.Fanout(count=number)
+    return pb.Portion(percent=number) if is_percent else pb.Portion(count=number)
 
 
 def to_request(wishes: Wishes, *, is_exact: bool = False, is_dry_run: bool = False) -> pb.CreateCommandRequest:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from edge_server.commands.convert import check_spec, fanout, kill_after, outcome_from_node, start_order
-from edge_server.commands.domain import Fanout, Outcome
+from edge_server.commands.domain import Outcome, Portion
 from edge_wire.errors import ArgvInvalid, InvalidValue
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import command_pb2 as pb
@@ -30,7 +30,7 @@ GOOD = [
     pb.CommandSpec(shell="df -h | sort"),
     pb.CommandSpec(shell="x" * 512 * 1024),
     lasting(timeout=timedelta(seconds=1), kill_after=timedelta(0), contact_timeout=timedelta(0)),
-    pb.CommandSpec(shell="true", fanout=pb.Fanout(percent=100)),
+    pb.CommandSpec(shell="true", fanout=pb.Portion(percent=100)),
 ]
 BAD = [
     (pb.CommandSpec(), "no command"),
@@ -42,9 +42,9 @@ BAD = [
     (pb.CommandSpec(shell="x" * (512 * 1024 + 1)), "524289 bytes"),
     (argv("echo", "ü" * 300_000), "600004 bytes"),
     (pb.CommandSpec(shell="true", name="n" * 101), "at most 100"),
-    (pb.CommandSpec(shell="true", fanout=pb.Fanout(count=0)), "at least 1"),
-    (pb.CommandSpec(shell="true", fanout=pb.Fanout(percent=0)), "from 1% to 100%"),
-    (pb.CommandSpec(shell="true", fanout=pb.Fanout(percent=101)), "from 1% to 100%"),
+    (pb.CommandSpec(shell="true", fanout=pb.Portion(count=0)), "at least 1"),
+    (pb.CommandSpec(shell="true", fanout=pb.Portion(percent=0)), "from 1% to 100%"),
+    (pb.CommandSpec(shell="true", fanout=pb.Portion(percent=101)), "from 1% to 100%"),
     (lasting(timeout=timedelta(0)), "longer than 0"),
     (lasting(timeout=timedelta(seconds=-1)), "between 0 and 365 days"),
     (lasting(kill_after=timedelta(days=366)), "between 0 and 365 days"),
@@ -75,9 +75,9 @@ def test_a_duration_beyond_all_bounds_is_refused() -> None:
 
 
 def test_a_fanout_is_a_number_a_percentage_or_the_default() -> None:
-    assert fanout(pb.CommandSpec(fanout=pb.Fanout(count=7))) == Fanout(count=7)
-    assert fanout(pb.CommandSpec(fanout=pb.Fanout(percent=25))) == Fanout(percent=25)
-    assert fanout(pb.CommandSpec()) == Fanout()
+    assert fanout(pb.CommandSpec(fanout=pb.Portion(count=7))) == Portion(count=7)
+    assert fanout(pb.CommandSpec(fanout=pb.Portion(percent=25))) == Portion(percent=25)
+    assert fanout(pb.CommandSpec()) == Portion()
 
 
 def test_a_node_is_told_the_program_its_time_and_its_first_credit() -> None:

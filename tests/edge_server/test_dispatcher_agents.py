@@ -36,14 +36,14 @@ async def many(site: Installation) -> None:
 @pytest.mark.parametrize(
     ("fanout", "cap"),
     [
-        (command_pb2.Fanout(count=1), 1),
-        (command_pb2.Fanout(count=3), 3),
-        (command_pb2.Fanout(percent=60), 5),
+        (command_pb2.Portion(count=1), 1),
+        (command_pb2.Portion(count=3), 3),
+        (command_pb2.Portion(percent=60), 5),
     ],
     ids=["1", "3", "60%"],
 )
 async def test_no_more_nodes_than_asked_run_at_once_and_each_runs_once(
-    site: Installation, fanout: command_pb2.Fanout, cap: int
+    site: Installation, fanout: command_pb2.Portion, cap: int
 ) -> None:
     await many(site)
     (site.directory / "live").mkdir()
@@ -56,7 +56,7 @@ async def test_no_more_nodes_than_asked_run_at_once_and_each_runs_once(
 async def test_an_admin_restarted_in_a_fan_out_gets_every_outcome_once(site: Installation) -> None:
     await many(site)
     shell = PATIENT.format(site.directory)
-    created = await run_on(site, *NAMES, shell=shell, fanout=command_pb2.Fanout(count=3))
+    created = await run_on(site, *NAMES, shell=shell, fanout=command_pb2.Portion(count=3))
     await eventually(lambda: len(lines_of(site.directory / "starts")) == 3, what="three that run")
     await site.restart_admin(reconnect_grace_seconds=20.0)
     assert set((await outcomes_of(site, created.command_id)).values()) == {""}

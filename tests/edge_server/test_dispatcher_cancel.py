@@ -25,7 +25,7 @@ from tests.edge_server.scripted_node import (
 )
 from tests.support.harness import Installation
 
-ONE_AT_A_TIME = command_pb2.Fanout(count=1)
+ONE_AT_A_TIME = command_pb2.Portion(count=1)
 CANCELLED = command_pb2.ExecutionEnd(outcome=command_pb2.OUTCOME_CANCELLED)
 
 
@@ -54,7 +54,7 @@ async def delete(site: Installation, name: str) -> None:
 
 
 async def test_a_cancel_reaches_each_execution_where_it_stands(site: Installation, three: Three) -> None:
-    created = await everywhere(site, fanout=command_pb2.Fanout(count=2))
+    created = await everywhere(site, fanout=command_pb2.Portion(count=2))
     running, sent, _ = (target.execution_id for target in created.targets)
     await three.lines[0].ordered("start", running)
     await three.lines[1].ordered("start", sent)

@@ -9,7 +9,7 @@ from edge_wire.v1 import session_pb2 as pb
 from tests.edge_server.scripted_node import a_node, ended, held_database, ok, outcomes_of, run_on
 from tests.support.harness import Installation
 
-ONE_AT_A_TIME = command_pb2.Fanout(count=1)
+ONE_AT_A_TIME = command_pb2.Portion(count=1)
 
 
 async def test_an_admin_that_stops_calls_no_node_offline(bare: Installation) -> None:

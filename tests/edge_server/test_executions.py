@@ -13,10 +13,10 @@ from edge_server.commands.domain import (
     TRANSITIONS,
     Event,
     ExecutionId,
-    Fanout,
     Outcome,
     PacedRow,
     PaceOptions,
+    Portion,
     State,
     count_outcomes,
     decide,
@@ -66,15 +66,15 @@ def test_deleting_a_node_drops_what_was_never_handed_over_and_loses_the_rest() -
 @pytest.mark.parametrize(
     ("fanout", "targets", "limit"),
     [
-        (Fanout(count=3), 10, 3),
-        (Fanout(), 1000, 64),
-        (Fanout(percent=50), 10, 5),
-        (Fanout(percent=50), 5, 3),
-        (Fanout(percent=1), 10, 1),
-        (Fanout(percent=100), 7, 7),
+        (Portion(count=3), 10, 3),
+        (Portion(), 1000, 64),
+        (Portion(percent=50), 10, 5),
+        (Portion(percent=50), 5, 3),
+        (Portion(percent=1), 10, 1),
+        (Portion(percent=100), 7, 7),
     ],
 )
-def test_a_fanout_is_a_number_of_executions_rounded_up(fanout: Fanout, targets: int, limit: int) -> None:
+def test_a_fanout_is_a_number_of_executions_rounded_up(fanout: Portion, targets: int, limit: int) -> None:
     assert fanout.limit(targets) == limit
 
 
@@ -82,7 +82,7 @@ def rows(*states: State) -> list[PacedRow]:
     return [PacedRow(id=ExecutionId(f"e{place}"), state=state) for place, state in enumerate(states)]
 
 
-TWO_AT_ONCE = PaceOptions(fanout=Fanout(count=2))
+TWO_AT_ONCE = PaceOptions(fanout=Portion(count=2))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_pacer_starts_what_fits_in_frozen_order(states: tuple[State, ...], s
 
 
 def test_after_a_cancel_nothing_starts_and_all_that_is_pending_is_withheld() -> None:
-    decision = decide(rows(RUNNING, PENDING, ENDED, PENDING), PaceOptions(fanout=Fanout(count=9), is_cancelled=True))
+    decision = decide(rows(RUNNING, PENDING, ENDED, PENDING), PaceOptions(fanout=Portion(count=9), is_cancelled=True))
     assert (decision.start, decision.withhold) == ((), ["e1", "e3"])
 
 
@@ -151,12 +151,12 @@ class Fleet:
 @PROPERTY
 @given(
     is_offline=st.lists(st.booleans(), max_size=40),
-    fanout=st.builds(Fanout, count=st.integers(1, 50)) | st.builds(Fanout, percent=st.integers(1, 100)),
+    fanout=st.builds(Portion, count=st.integers(1, 50)) | st.builds(Portion, percent=st.integers(1, 100)),
     cancel_after=st.none() | st.integers(0, 40),
     random=st.randoms(use_true_random=False),
 )
 def test_a_fanout_is_never_exceeded_and_every_execution_ends_once(
-    is_offline: list[bool], fanout: Fanout, cancel_after: int | None, random: Random
+    is_offline: list[bool], fanout: Portion, cancel_after: int | None, random: Random
 ) -> None:
     fleet = Fleet(is_offline=is_offline, options=PaceOptions(fanout=fanout))
     fleet.pump()

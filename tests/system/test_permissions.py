@@ -171,6 +171,7 @@ def rules() -> dict[str, Rule]:
         "CommandService/Create": Rule(OPERATORS, "target", _create_command, is_change=True),
         "CommandService/Exec": Rule(OPERATORS, "target", _exec_command, is_change=True),
         "CommandService/Cancel": Rule(OPERATORS, "target", _cancel_command, is_change=True),
+        "CommandService/Delete": Rule(ADMINS, "target", _delete_command, is_change=True),
         "CommandService/Watch": Rule(VIEWERS, "target", _watch_command),
         "CommandService/Get": Rule(VIEWERS, "target", _get_command),
         "CommandService/List": Rule(
@@ -395,6 +396,10 @@ async def _create_command(world: World) -> Any:
 
 async def _exec_command(world: World) -> Any:
     return command_pb2.ExecRequest(create=create_request(await world.node()))
+
+
+async def _delete_command(world: World) -> command_pb2.DeleteCommandRequest:
+    return command_pb2.DeleteCommandRequest(command_id=await world.command())
 
 
 async def _cancel_command(world: World) -> Any:

@@ -81,14 +81,14 @@ def test_a_wrong_fanout_is_found_before_anything_is_sent() -> None:
 @pytest.mark.parametrize(
     ("text", "fanout"),
     [
-        ("1", pb.Fanout(count=1)),
-        ("64", pb.Fanout(count=64)),
-        ("999999", pb.Fanout(count=999_999)),
-        ("1%", pb.Fanout(percent=1)),
-        ("100%", pb.Fanout(percent=100)),
+        ("1", pb.Portion(count=1)),
+        ("64", pb.Portion(count=64)),
+        ("999999", pb.Portion(count=999_999)),
+        ("1%", pb.Portion(percent=1)),
+        ("100%", pb.Portion(percent=100)),
     ],
 )
-def test_a_fanout_is_a_number_or_a_share(text: str, fanout: pb.Fanout) -> None:
+def test_a_fanout_is_a_number_or_a_share(text: str, fanout: pb.Portion) -> None:
     assert read_fanout(text) == fanout
 
 
@@ -117,7 +117,7 @@ def test_a_request_says_what_was_wished() -> None:
             timeout=Duration(seconds=30),
             contact_timeout=Duration(),
             offline=pb.OFFLINE_POLICY_SKIP,
-            fanout=pb.Fanout(percent=25),
+            fanout=pb.Portion(percent=25),
             exact_output=True,
             name="nightly",
         ),
