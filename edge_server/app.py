@@ -25,6 +25,7 @@ from edge_server.audit.service import AuditService
 from edge_server.clusters.rpc import ClusterServicer
 from edge_server.clusters.service import ClusterService, ensure_default_cluster
 from edge_server.commands.dispatcher import Dispatcher
+from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.recorder import Recorder
 from edge_server.commands.rpc import CommandServicer
@@ -170,7 +171,13 @@ class AdminApp:
         self._reconciler = Reconciler(
             db=self.db, dispatcher=self._dispatcher, admin_id=self.admin_id, now=utc_now, clock=clock
         )
-        self._nodes = NodeService(db=self.db, now=utc_now, on_delete=drop_executions, after_delete=self._node_deleted)
+        self._nodes = NodeService(
+            db=self.db,
+            now=utc_now,
+            earlier_commands=EARLIER_COMMANDS,
+            on_delete=drop_executions,
+            after_delete=self._node_deleted,
+        )
         self._principals = PrincipalService(db=self.db, builtins=self._builtins(), now=utc_now)
         # The port comes first: with port 0 its number is known only now, and services tell it to agents.
         self._server = new_server()

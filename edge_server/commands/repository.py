@@ -56,6 +56,14 @@ def list_executions(tx: Session, command_id: str, scope: Collection[str] | None 
     return tx.scalars(query).all()
 
 
+def list_node_ids(tx: Session, command_id: str, outcomes: Collection[Outcome]) -> Sequence[str]:
+    """The nodes of a command, or only those on which it ended in one of these ways."""
+    query = select(ExecutionRow.node_id).where(ExecutionRow.command_id == command_id)
+    if outcomes:
+        query = query.where(ExecutionRow.outcome.in_(outcomes))
+    return tx.scalars(query).all()
+
+
 def list_outputs(tx: Session, execution_ids: Sequence[str]) -> Sequence[OutputRow]:
     """The kept output of these executions."""
     found: list[OutputRow] = []

@@ -16,19 +16,18 @@ from edge_server.audit.service import Change, record
 from edge_server.commands import archive, convert, repository
 from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import CommandId, Outcome, State
+from edge_server.commands.lookup import EARLIER_COMMANDS, find_command
 from edge_server.commands.models import CommandRow, ExecutionRow
 from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.run import CommandRun, RunOptions
 from edge_server.db.database import Database
 from edge_server.nodes.domain import NodeId, SelectedNode
-from edge_server.nodes.selection import Selection, select_nodes
+from edge_server.nodes.selection import Selection, Surroundings, resolve
 from edge_server.principals.domain import Caller
 from edge_server.sessions.whereabouts import require_not_elsewhere
-from edge_wire.errors import CommandNotFound, CommandOpen, InvalidValue, ShuttingDown
-from edge_wire.names import is_storable, printable
+from edge_wire.errors import CommandOpen, InvalidValue, ShuttingDown
 from edge_wire.v1 import command_pb2 as pb
 
-ID_PREFIX_LENGTH = 4
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 1000
 
@@ -109,7 +108,7 @@ class CommandService:
         """End what runs, start nothing more; returns how many never start and how many are told to end."""
 
         def work(tx: Session) -> tuple[CommandId, int, int]:
-            row = _find_one(tx, caller, reference)
+            row = find_command(tx, caller.principal, reference)
             _require_whole(tx, caller, row)
             repository.mark_cancelled(tx, row, self._now())
             withheld = repository.withhold_pending(tx, row.id, self._now())
@@ -129,7 +128,7 @@ class CommandService:
         """Remove one command that is over. Raises CommandNotFound, CommandOpen, ScopeDenied."""
 
         def work(tx: Session) -> None:
-            row = _find_one(tx, caller, reference)
+            row = find_command(tx, caller.principal, reference)
             _require_whole(tx, caller, row)
             if row.finished_at is None:
                 raise CommandOpen(f"command {row.id} is not over", hint=f"edgectl command cancel {row.id}")
@@ -142,7 +141,7 @@ class CommandService:
         """One command with its executions. Raises CommandNotFound."""
 
         def work(tx: Session) -> CommandView:
-            row = _find_one(tx, caller, reference)
+            row = find_command(tx, caller.principal, reference)
             scope = caller.principal.cluster_ids
             executions = repository.list_executions(tx, row.id, scope)
             counts = repository.count_outcomes(tx, [row.id], scope)[row.id]
@@ -170,7 +169,8 @@ class CommandService:
         known = self._find_repeated(tx, caller, wish)
         if known is not None:
             return known, None
-        nodes = select_nodes(tx, caller.principal, wish.selection)
+        around = Surroundings(now=self._now(), commands=EARLIER_COMMANDS)
+        nodes = resolve(tx, caller.principal, wish.selection, around)
         require_not_elsewhere(tx, nodes, admin_id=self._admin_id, now=self._now())
         if wish.spec.exact_output and len(nodes) != 1:
             raise InvalidValue("exact output needs exactly one node")
@@ -248,14 +248,3 @@ def _freeze(nodes: Sequence[SelectedNode], command_id: str) -> list[ExecutionRow
 
 def _columns(execution: ExecutionRow) -> dict[str, Any]:
     return {column.key: getattr(execution, column.key) for column in ExecutionRow.__table__.columns}
-
-
-def _find_one(tx: Session, caller: Caller, reference: str) -> CommandRow:
-    found: Sequence[CommandRow] = []
-    if len(reference) >= ID_PREFIX_LENGTH and is_storable(reference):
-        found = repository.find_by_prefix(tx, reference, caller.principal.cluster_ids)
-    if len(found) > 1:
-        raise InvalidValue(f"{reference} fits several commands: give more of the id")
-    if not found:
-        raise CommandNotFound(f"there is no command {printable(reference)!r}", hint="edgectl command list")
-    return found[0]

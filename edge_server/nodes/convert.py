@@ -48,7 +48,15 @@ def from_facts(facts: pb.Facts) -> dict[str, Any]:
 
 def from_selector(selector: selector_pb2.Selector) -> Selection:
     """From the wire."""
-    return Selection(nodes=list(selector.nodes), clusters=list(selector.clusters), all=selector.all)
+    return Selection(
+        nodes=list(selector.nodes),
+        clusters=list(selector.clusters),
+        all=selector.all,
+        labels=list(selector.labels),
+        exclude=list(selector.exclude),
+        online=selector.online,
+        pick=selector.pick,
+    )
 
 
 def _to_facts(facts: Mapping[str, Any]) -> pb.Facts:

@@ -49,7 +49,7 @@ class SelectedNode:
     id: NodeId
     name: str
     cluster_id: str
-    cluster_name: str
+    cluster_name: str = ""
     session_admin_id: str | None
     """The admin that holds its session, as far as the database knows."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_server.nodes.models import AliasRow, LabelRow, NodeRow
 
 _CHUNK = 500
@@ -35,37 +36,61 @@ def find_by_fingerprint(tx: Session, fingerprint: bytes) -> NodeRow | None:
     return tx.scalar(select(NodeRow).where(NodeRow.key_fingerprint == fingerprint))
 
 
-def find_by_aliases(
-    tx: Session, aliases: Collection[str], scope: Collection[str] | None
-) -> list[tuple[AliasRow, NodeRow]]:
-    """Every alias of these names in scope, with its node."""
-    found: list[tuple[AliasRow, NodeRow]] = []
-    for chunk in _chunks(sorted(aliases)):
-        query = select(AliasRow, NodeRow).join(NodeRow, NodeRow.id == AliasRow.node_id).where(AliasRow.name.in_(chunk))
-        found += [(alias, node) for alias, node in tx.execute(_in_scope(query, scope))]
-    return found
-
-
-def find_by_ids(tx: Session, ids: Collection[str], scope: Collection[str] | None) -> list[NodeRow]:
+def find_by_ids(tx: Session, ids: Collection[str]) -> list[NodeRow]:
     """Nodes with any of these ids."""
-    found: list[NodeRow] = []
-    for chunk in _chunks(sorted(ids)):
-        found += tx.scalars(_in_scope(select(NodeRow).where(NodeRow.id.in_(chunk)), scope))
+    return [row for chunk in _chunks(sorted(ids)) for row in tx.scalars(select(NodeRow).where(NodeRow.id.in_(chunk)))]
+
+
+# What selecting needs of a node and no more: facts and certificates of thousands would be read for nothing.
+_SELECTED = (NodeRow.id, NodeRow.name, NodeRow.cluster_id, NodeRow.session_admin_id)
+
+
+def select_by_aliases(
+    tx: Session, aliases: Collection[str], scope: Collection[str] | None
+) -> list[tuple[str, SelectedNode]]:
+    """Every alias of these names in scope, with its node."""
+    found: list[tuple[str, SelectedNode]] = []
+    for chunk in _chunks(sorted(aliases)):
+        query = select(AliasRow.name, *_SELECTED).join(NodeRow, NodeRow.id == AliasRow.node_id)
+        rows = tx.execute(_in_scope(query.where(AliasRow.name.in_(chunk)), scope))
+        found += [(row[0], _to_selected(row[1:])) for row in rows]
     return found
 
 
-def find_by_id_prefixes(tx: Session, prefixes: Collection[str], scope: Collection[str] | None) -> list[NodeRow]:
+def select_by_ids(tx: Session, ids: Collection[str], scope: Collection[str] | None) -> list[SelectedNode]:
+    """Nodes with any of these ids."""
+    found: list[SelectedNode] = []
+    for chunk in _chunks(sorted(ids)):
+        rows = tx.execute(_in_scope(select(*_SELECTED).where(NodeRow.id.in_(chunk)), scope))
+        found += [_to_selected(row) for row in rows]
+    return found
+
+
+def select_by_id_prefixes(tx: Session, prefixes: Collection[str], scope: Collection[str] | None) -> list[SelectedNode]:
     """Nodes whose id begins with any of these."""
-    found: list[NodeRow] = []
+    found: list[SelectedNode] = []
     for chunk in _chunks(sorted(prefixes)):
         fits = or_(*(NodeRow.id.startswith(prefix, autoescape=True) for prefix in chunk))
-        found += tx.scalars(_in_scope(select(NodeRow).where(fits), scope))
+        found += [_to_selected(row) for row in tx.execute(_in_scope(select(*_SELECTED).where(fits), scope))]
     return found
 
 
-def list_in_clusters(tx: Session, cluster_ids: Collection[str] | None) -> Sequence[NodeRow]:
-    """All nodes of these clusters, or all there are, by name."""
-    return tx.scalars(_in_scope(select(NodeRow), cluster_ids).order_by(NodeRow.name, NodeRow.id)).all()
+def select_in_clusters(tx: Session, cluster_ids: Collection[str] | None) -> list[SelectedNode]:
+    """All nodes of these clusters, or all there are."""
+    return [_to_selected(row) for row in tx.execute(_in_scope(select(*_SELECTED), cluster_ids))]
+
+
+def label_values(tx: Session, name: str, scope: Collection[str] | None) -> dict[NodeId, str]:
+    """Node id → value of this label, of every node that has it."""
+    query = select(LabelRow.node_id, LabelRow.value).join(NodeRow, NodeRow.id == LabelRow.node_id)
+    rows = tx.execute(_in_scope(query.where(LabelRow.name == name), scope))
+    return {NodeId(node_id): value for node_id, value in rows}
+
+
+def list_label_names(tx: Session, scope: Collection[str] | None) -> Sequence[str]:
+    """Every label name in use."""
+    query = select(LabelRow.name).join(NodeRow, NodeRow.id == LabelRow.node_id).distinct()
+    return tx.scalars(_in_scope(query, scope)).all()
 
 
 def list_page(
@@ -189,6 +214,11 @@ def clear_holder(tx: Session, admin_id: str | None) -> None:
     if admin_id is not None:
         held = NodeRow.session_admin_id == admin_id
     tx.execute(update(NodeRow).where(held).values(session_admin_id=None).execution_options(synchronize_session=False))
+
+
+def _to_selected(row: Any) -> SelectedNode:
+    node_id, name, cluster_id, session_admin_id = row
+    return SelectedNode(id=NodeId(node_id), name=name, cluster_id=cluster_id, session_admin_id=session_admin_id)
 
 
 def _in_scope(query: Any, scope: Collection[str] | None) -> Any:

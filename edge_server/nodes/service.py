@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
@@ -13,9 +14,9 @@ from edge_server.audit.service import Change, record
 from edge_server.clusters.service import find_visible_cluster, lock_cluster, names_by_id, require_room
 from edge_server.db.database import Database
 from edge_server.nodes import repository
-from edge_server.nodes.domain import Node, NodeId, NodeIdentity, status_of
+from edge_server.nodes.domain import Node, NodeId, NodeIdentity, SelectedNode, status_of
 from edge_server.nodes.models import NodeRow
-from edge_server.nodes.selection import Selection, find_one, resolve
+from edge_server.nodes.selection import EarlierCommands, Selection, Surroundings, find_one, resolve
 from edge_server.principals.domain import Caller
 from edge_wire import credentials, names
 from edge_wire.errors import AliasExists, AliasNotFound, Conflict, Unauthenticated
@@ -42,10 +43,17 @@ class NodeService:
     """Nodes as operators see and change them."""
 
     def __init__(
-        self, *, db: Database, now: Callable[[], datetime], on_delete: OnDelete, after_delete: AfterDelete
+        self,
+        *,
+        db: Database,
+        now: Callable[[], datetime],
+        earlier_commands: EarlierCommands,
+        on_delete: OnDelete,
+        after_delete: AfterDelete,
     ) -> None:
         self._db = db
         self._now = now
+        self._earlier_commands = earlier_commands
         self._on_delete = on_delete
         self._after_delete = after_delete
 
@@ -73,8 +81,10 @@ class NodeService:
                 scope = caller.principal.cluster_ids
                 rows = repository.list_page(tx, scope=scope, after=after, limit=limit + 1)
             else:
-                found = resolve(tx, caller.principal, selection)
-                rows = [row for row in found if after is None or (row.name, row.id) > after]
+                around = Surroundings(now=self._now(), commands=self._earlier_commands)
+                # A list may be narrowed without naming anything: nothing is run on it.
+                listed = selection if selection.has_source else replace(selection, all=True)
+                rows = _selected_page(tx, resolve(tx, caller.principal, listed, around), after, limit + 1)
             return self._to_nodes(tx, rows[:limit]), len(rows) > limit
 
         page, has_more = await self._db.read(work)
@@ -199,6 +209,14 @@ class NodeService:
             )
             for row in rows
         ]
+
+
+def _selected_page(
+    tx: Session, selected: Sequence[SelectedNode], after: tuple[str, str] | None, limit: int
+) -> Sequence[NodeRow]:
+    ids = [node.id for node in selected if after is None or (node.name, node.id) > after][:limit]
+    rows = {row.id: row for row in repository.find_by_ids(tx, ids)}
+    return [rows[node_id] for node_id in ids]
 
 
 def rename(tx: Session, row: NodeRow) -> None:

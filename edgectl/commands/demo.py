@@ -19,6 +19,7 @@ from edgectl.execution.foreground import run_foreground
 from edgectl.execution.wishes import Wishes
 from edgectl.options import invocation_of
 from edgectl.output import column, emit_list, emit_object, note
+from edgectl.selectors import SelectorWords
 
 app = new_app("A whole fleet on this machine: up, status, down.")
 
@@ -41,7 +42,7 @@ def up(
         fleet = asyncio.run(Demo(layout, note).up(nodes))
     note(f"{len(fleet.names)} nodes are online: {', '.join(fleet.names)}\n")
     note(f"$ {_program()} exec --all{_context_words(fleet)} -- uname -a")
-    wishes = Wishes(nodes=[], is_all=True, argv=["uname", "-a"])
+    wishes = Wishes(selector=SelectorWords(is_all=True), argv=["uname", "-a"])
     code = run_foreground(replace(invocation, context=CONTEXT), wishes)
     note(_next_steps(fleet, directory))
     return code

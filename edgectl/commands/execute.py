@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -17,10 +18,11 @@ from edgectl.durations import parse_duration
 from edgectl.execution import wishes as wishing
 from edgectl.execution.exit_codes import OWN_FAILURE
 from edgectl.execution.foreground import run_foreground
-from edgectl.execution.wishes import Wishes
+from edgectl.execution.wishes import How, Pace, Wishes
 from edgectl.invocation import Invocation
 from edgectl.options import Yes, invocation_of
 from edgectl.output import Column, emit_list, emit_object, fail, text_of
+from edgectl.selectors import All, Clusters, Exclude, Expressions, From, Labels, Online, Pick, SelectorWords, read_list
 
 app = new_app("Run a command on nodes, now, and stream back what it writes.")
 
@@ -33,9 +35,17 @@ edgectl exec web-1 -- uptime
 
 edgectl exec --all -- uname -r
 
+edgectl exec 'edge[01-40]!edge07' -l role!=db --batch 10 --pause 30s --max-errors 2 -- systemctl restart nginx
+
 edgectl exec --cluster oslo --timeout 30s -- systemctl is-active nginx
 
+edgectl exec @command:9f3c=failed,offline --offline queue --expires 24h --script ./fix.sh -- --force
+
 edgectl exec web-1 --shell -- 'df -h | tail -1'
+
+edgectl exec --all --stdin banner.txt -- tee /etc/motd
+
+edgectl exec web-1 --tty -- top
 
 edgectl exec web-1 -- cat /etc/hosts > hosts-of-web-1"""
 
@@ -52,6 +62,7 @@ class OfflineChoice(StrEnum):
 
     FAIL = "fail"
     SKIP = "skip"
+    QUEUE = "queue"
 
 
 class PolicyChoice(StrEnum):
@@ -65,19 +76,38 @@ class PolicyChoice(StrEnum):
 @app.command(epilog=EXAMPLES)
 def execute(
     ctx: typer.Context,
-    selector: Annotated[list[str] | None, typer.Argument(help="Nodes: name, name.cluster, or part of an id.")] = None,
-    cluster: Annotated[list[str] | None, typer.Option(help="Every node of this cluster; may be repeated.")] = None,
-    is_all: Annotated[bool, typer.Option("--all", help="Every node.")] = False,
+    selector: Expressions = None,
+    cluster: Clusters = None,
+    is_all: All = False,
+    label: Labels = None,
+    exclude: Exclude = None,
+    pick: Pick = 0,
+    online: Online = False,
+    from_file: From = "",
     fanout: Annotated[str, typer.Option("--fanout", "-f", help="How many nodes at once: a number or N%.")] = "64",
+    batch: Annotated[str, typer.Option(help="Take so many nodes, or N%, and wait until they are over.")] = "",
+    pause: Annotated[str, typer.Option(help="Wait this long between batches, such as 30s.")] = "",
+    max_errors: Annotated[str, typer.Option(help="Start nothing more when more than N, or N%, ended badly.")] = "",
     timeout: Annotated[str, typer.Option(help="End the process after this long, such as 30s.")] = "",
+    deadline: Annotated[str, typer.Option(help="End the whole command after this long.")] = "",
     kill_after: Annotated[str, typer.Option(help="From SIGTERM to SIGKILL. Default: 10s.")] = "",
     contact_timeout: Annotated[
         str, typer.Option(help="How long a node may be out of contact before it counts so. Default: 60s.")
     ] = "",
     offline: Annotated[
-        OfflineChoice, typer.Option(help="Offline nodes: fail, or skip for the exit code.")
+        OfflineChoice, typer.Option(help="Offline nodes: fail, skip for the exit code, or queue until they return.")
     ] = OfflineChoice.FAIL,
+    expires: Annotated[str, typer.Option(help="How long a queued node may stay away. Default: 24h.")] = "",
     shell: Annotated[bool, typer.Option("--shell", help="Give the words to /bin/sh -c on the node.")] = False,
+    script: Annotated[str, typer.Option(help="Bring this file and run it; the words behind -- are its own.")] = "",
+    user: Annotated[str, typer.Option("--user", "-u", help="Local account on the node.")] = "",
+    cwd: Annotated[str, typer.Option("--cwd", "-C", help="Directory on the node. Default: the account's home.")] = "",
+    env: Annotated[
+        list[str] | None, typer.Option("--env", "-e", help="NAME=value, or NAME with its value here; may be repeated.")
+    ] = None,
+    env_file: Annotated[str, typer.Option(help="A file of such lines.")] = "",
+    stdin: Annotated[str, typer.Option(help="What every node reads: - for our own stdin, a file, or none.")] = "none",
+    tty: Annotated[bool, typer.Option("--tty", "-t", help="A terminal on one node.")] = False,
     view: Annotated[ViewChoice, typer.Option(help="How output is shown.")] = ViewChoice.STREAM,
     no_prefix: Annotated[bool, typer.Option("--no-prefix", help="No node in front of lines.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Let terminal escapes through.")] = False,
@@ -93,17 +123,42 @@ def execute(
 ) -> int:
     """Run a command on nodes, now, and stream back what it writes."""
     invocation = invocation_of(ctx)
+    if from_file == "-" and stdin == "-":
+        raise UsageError("--from - and --stdin - exclude each other: there is one stdin")
     wishes = Wishes(
-        nodes=selector or [],
-        clusters=cluster or [],
-        is_all=is_all,
+        selector=SelectorWords(
+            nodes=selector or [],
+            clusters=cluster or [],
+            is_all=is_all,
+            labels=label or [],
+            exclude=exclude or [],
+            is_online=online,
+            pick=pick,
+            listed=read_list(from_file),
+        ),
         argv=invocation.remote_argv or [],
-        is_shell=shell,
-        fanout=fanout,
-        timeout=parse_duration(timeout) if timeout else None,
-        kill_after=parse_duration(kill_after) if kill_after else None,
-        contact_timeout=parse_duration(contact_timeout) if contact_timeout else None,
-        offline=offline.value,
+        pace=Pace(
+            fanout=fanout,
+            batch=batch,
+            pause=_span(pause),
+            max_errors=max_errors,
+            timeout=_span(timeout),
+            deadline=_span(deadline),
+            kill_after=_span(kill_after),
+            contact_timeout=_span(contact_timeout),
+            offline=offline.value,
+            expires=_span(expires),
+        ),
+        how=How(
+            is_shell=shell,
+            script=script,
+            user=user,
+            cwd=cwd,
+            environment=env or [],
+            environment_file=env_file,
+            stdin=stdin,
+            is_tty=tty,
+        ),
         view=view.value,
         is_raw=raw,
         has_prefix=not no_prefix,
@@ -116,6 +171,8 @@ def execute(
     try:
         if dry_run:
             return _show_targets(invocation, wishes)
+        if detach and wishes.has_stdin:
+            raise UsageError("--detach leaves nobody to bring stdin", hint="leave out --detach")
         _ask_when_large(invocation, wishes, is_yes=yes)
         return _detach(invocation, wishes) if detach else run_foreground(invocation, wishes)
     except EdgeError as error:
@@ -123,6 +180,10 @@ def execute(
             raise
         fail(invocation, error)
         return OWN_FAILURE
+
+
+def _span(text: str) -> timedelta | None:
+    return parse_duration(text) if text else None
 
 
 def _show_targets(invocation: Invocation, wishes: Wishes) -> int:
@@ -163,7 +224,7 @@ def _target(target: pb.Target) -> dict[str, Any]:
 
 def _ask_when_large(invocation: Invocation, wishes: Wishes, *, is_yes: bool) -> None:
     """More than 20 targets from a terminal are asked about. Raises UsageError when the answer is no."""
-    may_be_large = wishes.is_all or wishes.clusters or len(wishes.nodes) > ASK_ABOVE
+    may_be_large = wishes.selector.may_be_many or len(wishes.selector.nodes) > ASK_ABOVE
     if is_yes or not may_be_large or invocation.is_machine or not sys.stdin.isatty():
         return
     count = len(_create(invocation, wishes, is_dry_run=True).targets)

@@ -15,21 +15,37 @@ from edgectl.asking import confirm
 from edgectl.connect import Admin, ask
 from edgectl.options import Yes, invocation_of, read_labels
 from edgectl.output import Column, column, emit_list, emit_object, note, text_of, time_column
+from edgectl.selectors import Clusters, Exclude, Expressions, From, Labels, Online, SelectorWords, read_list
 
 app = new_app("Nodes: list, show, set, alias, move, delete.")
 
 Node = Annotated[str, typer.Argument(help="Alias, alias.cluster, id, first characters of the id, or DNS name.")]
 
 
-@app.command("list", epilog="Example: edgectl node list --cluster oslo -o wide")
+@app.command(
+    "list",
+    epilog="Examples: edgectl node list -o wide · edgectl node list -l site=oslo --online -o json",
+)
 def list_nodes(
     ctx: typer.Context,
-    node: Annotated[list[str] | None, typer.Argument(help="Only these nodes.")] = None,
-    cluster: Annotated[list[str] | None, typer.Option(help="Only nodes of this cluster.")] = None,
+    node: Expressions = None,
+    cluster: Clusters = None,
+    label: Labels = None,
+    exclude: Exclude = None,
+    online: Online = False,
+    from_file: From = "",
 ) -> None:
     """List nodes; offline ones too, with when they were last seen."""
     invocation = invocation_of(ctx)
-    selector = selector_pb2.Selector(nodes=node or [], clusters=cluster or [])
+    words = SelectorWords(
+        nodes=node or [],
+        clusters=cluster or [],
+        labels=label or [],
+        exclude=exclude or [],
+        is_online=online,
+        listed=read_list(from_file),
+    )
+    selector = words.to_message()
     rows = [shapes.node(item) for item in ask(invocation, lambda admin: _all_pages(admin, selector))]
     columns = [
         column("NAME", "name"),

@@ -35,7 +35,7 @@ def of_fleet(counts: Mapping[str, int], wishes: Wishes) -> int:
         return 0
     unreached = sum(counts[word] for word in ("no_contact", "expired", "dropped", "lost"))
     unreached += counts["total"] - sum(counts[word] for word in OUTCOMES)  # no end was heard of
-    if wishes.offline == "fail":
+    if wishes.pace.offline == "fail":
         unreached += counts["offline"]
     if unreached:
         return 4

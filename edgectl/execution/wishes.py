@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 from edge_wire.errors import SelectorEmpty, UsageError
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import command_pb2 as pb
-from edge_wire.v1 import selector_pb2
+from edgectl.execution.brought import read_environment, read_script
+from edgectl.execution.portions import read_portion
+from edgectl.selectors import SelectorWords
 
 View = Literal["stream", "none"]
 ExitPolicy = Literal["auto", "fleet", "none"]
-Offline = Literal["fail", "skip"]
+Offline = Literal["fail", "skip", "queue"]
 
-_OFFLINE = {"fail": pb.OFFLINE_POLICY_FAIL, "skip": pb.OFFLINE_POLICY_SKIP}
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
-_FANOUT = re.compile(r"(\d{1,6})(%?)")
+_OFFLINE = {"fail": pb.OFFLINE_POLICY_FAIL, "skip": pb.OFFLINE_POLICY_SKIP, "queue": pb.OFFLINE_POLICY_QUEUE}
+_HOW_TO_RUN = "edgectl exec NODE... -- PROGRAM [ARGUMENT...]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """When what starts and ends."""
+
+    fanout: str = "64"
+    batch: str = ""
+    pause: timedelta | None = None
+    max_errors: str = ""
+    timeout: timedelta | None = None
+    deadline: timedelta | None = None
+    kill_after: timedelta | None = None
+    contact_timeout: timedelta | None = None
+    offline: Offline = "fail"
+    expires: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """What surrounds the program on the node."""
+
+    is_shell: bool = False
+    script: str = ""
+    user: str = ""
+    cwd: str = ""
+    environment: Sequence[str] = field(default=(), repr=False)
+    environment_file: str = ""
+    stdin: str = "none"
+    is_tty: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
     """What one exec was asked to do."""
 
-    nodes: Sequence[str]
-    clusters: Sequence[str] = ()
-    is_all: bool = False
+    selector: SelectorWords
     argv: Sequence[str] = ()
-    is_shell: bool = False
-    fanout: str = "64"
-    timeout: timedelta | None = None
-    kill_after: timedelta | None = None
-    contact_timeout: timedelta | None = None
-    offline: Offline = "fail"
+    pace: Pace = field(default_factory=Pace)
+    how: How = field(default_factory=How)
     view: View = "stream"
     is_raw: bool = False
     has_prefix: bool = True
@@ -48,56 +72,90 @@ class Wishes:
     @property
     def is_one_node(self) -> bool:
         """Decided by the words typed, never by how many nodes they match."""
-        return (
-            len(self.nodes) == 1
-            and not self.clusters
-            and not self.is_all
-            and _PLAIN_NAME.fullmatch(self.nodes[0]) is not None
-        )
+        return self.selector.is_one_plain_name
 
     @property
     def passes_code(self) -> bool:
         """Whether the remote exit code becomes ours."""
         return self.is_one_node and self.exit_policy == "auto"
 
+    @property
+    def has_stdin(self) -> bool:
+        """Whether stdin is brought to the program."""
+        return self.how.stdin != "none" or self.how.is_tty
+
 
 def check(wishes: Wishes, remote_argv: Sequence[str] | None) -> None:
     """Refuse what cannot be meant. Raises UsageError, SelectorEmpty."""
-    if remote_argv is None:
-        raise UsageError("what to run is missing", hint="edgectl exec NODE... -- PROGRAM [ARGUMENT...]")
-    if not remote_argv:
-        raise UsageError("there is nothing behind --", hint="edgectl exec NODE... -- PROGRAM [ARGUMENT...]")
-    if not wishes.nodes and not wishes.clusters and not wishes.is_all:
-        raise SelectorEmpty(hint="edgectl node list")
-    read_fanout(wishes.fanout)
+    if wishes.how.script:
+        if wishes.how.is_shell:
+            raise UsageError(
+                "--script and --shell exclude each other", hint="a script chooses its shell by its #! line"
+            )
+    elif remote_argv is None:
+        raise UsageError("what to run is missing", hint=_HOW_TO_RUN)
+    elif not remote_argv:
+        raise UsageError("there is nothing behind --", hint=_HOW_TO_RUN)
+    if wishes.selector.is_empty:
+        hint = "add --all to narrow what there is" if wishes.selector.is_narrowed else "edgectl node list"
+        raise SelectorEmpty(hint=hint)
+    _check_pace(wishes.pace)
+    _check_terminal(wishes)
 
 
-def read_fanout(text: str) -> pb.Portion:
-    """`64` or `25%`. Raises UsageError."""
-    match = _FANOUT.fullmatch(text)
-    number = int(match[1]) if match else 0
-    is_percent = bool(match and match[2])
-    if number < 1 or (is_percent and number > 100):
-        raise UsageError(f"--fanout {text!r} is neither a number from 1 on nor 1% to 100%")
-    return pb.Portion(percent=number) if is_percent else pb.Portion(count=number)
+def _check_pace(pace: Pace) -> None:
+    read_portion("--fanout", pace.fanout)
+    if pace.batch:
+        read_portion("--batch", pace.batch)
+    if pace.max_errors:
+        read_portion("--max-errors", pace.max_errors, least=0)
+    if pace.pause is not None and not pace.batch:
+        raise UsageError("--pause is between batches", hint="add --batch N")
+    if pace.expires is not None and pace.offline != "queue":
+        raise UsageError("--expires is for what waits in a queue", hint="add --offline queue")
+
+
+def _check_terminal(wishes: Wishes) -> None:
+    if not wishes.how.is_tty:
+        return
+    if not wishes.is_one_node:
+        raise UsageError("--tty is for one node that is named outright")
+    if wishes.how.stdin != "none":
+        raise UsageError("--tty and --stdin exclude each other", hint="a terminal's stdin is the terminal")
 
 
 def to_request(wishes: Wishes, *, is_exact: bool = False, is_dry_run: bool = False) -> pb.CreateCommandRequest:
     """The request; it always carries a request id, so that sending it again creates nothing new."""
-    spec = pb.CommandSpec(
-        offline=_OFFLINE[wishes.offline],
-        fanout=read_fanout(wishes.fanout),
-        name=wishes.name,
-        exact_output=is_exact,
+    spec = pb.CommandSpec(name=wishes.name, exact_output=is_exact, has_stdin=wishes.has_stdin)
+    _set_program(spec, wishes)
+    _set_pace(spec, wishes.pace)
+    spec.user, spec.working_directory = wishes.how.user, wishes.how.cwd
+    spec.environment.extend(read_environment(wishes.how.environment, wishes.how.environment_file))
+    return pb.CreateCommandRequest(
+        selector=wishes.selector.to_message(),
+        spec=spec,
+        request_id=wishes.request_id or str(uuid.uuid4()),
+        dry_run=is_dry_run,
     )
-    if wishes.is_shell:
+
+
+def _set_program(spec: pb.CommandSpec, wishes: Wishes) -> None:
+    if wishes.how.script:
+        spec.script.CopyFrom(read_script(wishes.how.script, wishes.argv))
+    elif wishes.how.is_shell:
         spec.shell = " ".join(wishes.argv)
     else:
         spec.argv.arguments.extend(wishes.argv)
-    for field in ("timeout", "kill_after", "contact_timeout"):
-        span: timedelta | None = getattr(wishes, field)
+
+
+def _set_pace(spec: pb.CommandSpec, pace: Pace) -> None:
+    spec.offline = _OFFLINE[pace.offline]
+    spec.fanout.CopyFrom(read_portion("--fanout", pace.fanout))
+    if pace.batch:
+        spec.batch.CopyFrom(read_portion("--batch", pace.batch))
+    if pace.max_errors:
+        spec.max_errors.CopyFrom(read_portion("--max-errors", pace.max_errors, least=0))
+    for name in ("pause", "timeout", "deadline", "kill_after", "contact_timeout", "expires"):
+        span: timedelta | None = getattr(pace, name)
         if span is not None:
-            getattr(spec, field).CopyFrom(to_duration(span))
-    selector = selector_pb2.Selector(nodes=wishes.nodes, clusters=wishes.clusters, all=wishes.is_all)
-    request_id = wishes.request_id or str(uuid.uuid4())
-    return pb.CreateCommandRequest(selector=selector, spec=spec, request_id=request_id, dry_run=is_dry_run)
+            getattr(spec, name).CopyFrom(to_duration(span))

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from edge_server.audit.models import AuditRow
 from edge_server.audit.service import AuditService, Change, record
 from edge_server.clusters.service import ClusterService
+from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.db.database import Database
 from edge_server.enrollment.service import EnrollmentService, NewKey
 from edge_server.nodes.domain import NodeId
@@ -44,7 +45,9 @@ def leave_open(tx: Session, node_id: NodeId, now: datetime) -> None:
 
 
 def nodes_of(db: Database, on_delete: OnDelete = leave_open) -> NodeService:
-    return NodeService(db=db, now=WallClock(), on_delete=on_delete, after_delete=lambda _: None)
+    return NodeService(
+        db=db, now=WallClock(), earlier_commands=EARLIER_COMMANDS, on_delete=on_delete, after_delete=lambda _: None
+    )
 
 
 async def entries(db: Database) -> list[AuditRow]:

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from edge_server.admins.service import AdminPresence
 from edge_server.audit.models import AuditRow
 from edge_server.commands.domain import Outcome, State
+from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.models import CommandRow, ExecutionRow
 from edge_server.commands.service import Wish, drop_executions
 from edge_server.db.database import Database
@@ -149,7 +150,9 @@ async def test_a_cancel_withholds_what_did_not_start_and_is_recorded(admin: Admi
 
 async def test_deleting_a_node_drops_its_executions(admin: Admin, db: Database) -> None:
     created = await admin.commands.create(ALICE, wish())
-    nodes = NodeService(db=db, now=admin.now, on_delete=drop_executions, after_delete=lambda _: None)
+    nodes = NodeService(
+        db=db, now=admin.now, earlier_commands=EARLIER_COMMANDS, on_delete=drop_executions, after_delete=lambda _: None
+    )
     await nodes.delete(ALICE, "db1")
     assert await standing(db, created.command_id) == [(State.ENDED, Outcome.DROPPED), PENDING]
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.service import drop_executions
 from edge_server.db.database import Database
 from edge_server.enrollment.service import EnrollmentService, NewKey
@@ -49,7 +50,13 @@ async def enrollment(db: Database, authority: Authority, clock: WallClock) -> En
 
 
 def nodes_of(db: Database) -> NodeService:
-    return NodeService(db=db, now=WallClock(), on_delete=drop_executions, after_delete=lambda _: None)
+    return NodeService(
+        db=db,
+        now=WallClock(),
+        earlier_commands=EARLIER_COMMANDS,
+        on_delete=drop_executions,
+        after_delete=lambda _: None,
+    )
 
 
 def wish(cluster: str = "oslo", *, uses: int | None = None, expires_in: timedelta | None = None) -> NewKey:

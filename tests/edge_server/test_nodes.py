@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from edge_server.admins.service import AdminPresence
+from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.service import drop_executions
 from edge_server.db.database import Database
 from edge_server.nodes.domain import NodeId, NodeStatus
@@ -53,7 +54,9 @@ def gone() -> list[NodeId]:
 @pytest.fixture
 async def nodes(db: Database, clock: WallClock, gone: list[NodeId]) -> NodeService:
     await db.write(fill)
-    return NodeService(db=db, now=clock, on_delete=drop_executions, after_delete=gone.append)
+    return NodeService(
+        db=db, now=clock, earlier_commands=EARLIER_COMMANDS, on_delete=drop_executions, after_delete=gone.append
+    )
 
 
 async def test_labels_are_set_replaced_and_removed(nodes: NodeService) -> None:

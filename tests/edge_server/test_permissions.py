@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from sqlalchemy.engine import URL
 
 import edge_wire.v1
+from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.service import drop_executions
 from edge_server.db.database import Database
 from edge_server.db.engine import make_engine
@@ -101,7 +102,9 @@ class Half:
 def test_a_servicer_that_lacks_a_method_is_not_served(tmp_path: Path) -> None:
     engine = make_engine(URL.create("sqlite", database=str(tmp_path / "never-opened.db")), pool_size=1)
     db, now = Database(engine, threads=1), WallClock()
-    nodes = NodeService(db=db, now=now, on_delete=drop_executions, after_delete=lambda _: None)
+    nodes = NodeService(
+        db=db, now=now, earlier_commands=EARLIER_COMMANDS, on_delete=drop_executions, after_delete=lambda _: None
+    )
     principals = PrincipalService(db=db, builtins=[], now=now)
     gatekeeper = Gatekeeper(principals=principals, nodes=nodes, limiter=FailureLimiter(), now=now)
     with pytest.raises(LookupError, match="Half lacks List"):

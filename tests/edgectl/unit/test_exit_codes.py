@@ -10,11 +10,13 @@ from edge_wire.v1 import command_pb2 as pb
 from edgectl.execution import exit_codes
 from edgectl.execution.exit_codes import of_fleet, of_one_node, one_node_failure
 from edgectl.execution.tally import OUTCOMES
-from edgectl.execution.wishes import Wishes
+from edgectl.execution.wishes import Pace, Wishes
+from edgectl.selectors import SelectorWords
 from tests.edgectl.unit.events import exited, killed, ok, standing
 
-FLEET = Wishes(nodes=["edge[01-40]"])
-SKIPPING = Wishes(nodes=["edge[01-40]"], offline="skip")
+EDGES = SelectorWords(nodes=["edge[01-40]"])
+FLEET = Wishes(selector=EDGES)
+SKIPPING = Wishes(selector=EDGES, pace=Pace(offline="skip"))
 
 
 def counts(**some: int) -> dict[str, int]:
@@ -59,8 +61,8 @@ def test_skipped_offline_nodes_do_not_count(counted: dict[str, int], code: int) 
 
 
 def test_the_policies_hold_for_one_node_too() -> None:
-    as_fleet = Wishes(nodes=["web-1"], exit_policy="fleet")
-    as_none = Wishes(nodes=["web-1"], exit_policy="none")
+    as_fleet = Wishes(selector=SelectorWords(nodes=["web-1"]), exit_policy="fleet")
+    as_none = Wishes(selector=SelectorWords(nodes=["web-1"]), exit_policy="none")
     for outcome in ("failed", "offline", "lost"):
         assert of_fleet(counts(**{outcome: 1}), as_fleet) in {3, 4}
         assert of_fleet(counts(**{outcome: 1}), as_none) == 0
