@@ -30,6 +30,7 @@ from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.recorder import Recorder
 from edge_server.commands.rpc import CommandServicer
 from edge_server.commands.service import CommandService, drop_executions
+from edge_server.commands.stdin_spool import Spools
 from edge_server.db.database import Database
 from edge_server.db.engine import make_engine
 from edge_server.db.migrate import check, migrate
@@ -128,6 +129,7 @@ class AdminApp:
         self._commands.drain()
         self._dispatcher.stop(ShuttingDown(hint="the command goes on; it is picked up after the restart"))
         self._host.drain()
+        self._commands.stop()
         await self._server.stop(2)
         await self._jobs.stop()
         await self._reconciler.stop()
@@ -149,8 +151,8 @@ class AdminApp:
         if self._settings.is_sqlite:
             await asyncio.to_thread(migrate, engine)
         await asyncio.to_thread(check, engine)
-        cipher = encryption.Cipher(encryption.parse_keys(self.secrets.encryption_key))
-        self.authority = await open_installation(self.db, cipher, utc_now())
+        self._cipher = encryption.Cipher(encryption.parse_keys(self.secrets.encryption_key))
+        self.authority = await open_installation(self.db, self._cipher, utc_now())
         name = self._settings.default_cluster_name
         with contextlib.suppress(IntegrityError):  # another admin that starts just now made it
             await self.db.write(lambda tx: ensure_default_cluster(tx, name, utc_now()))
@@ -164,12 +166,18 @@ class AdminApp:
         self._dispatcher = Dispatcher(
             registry=self.registry,
             recorder=self._recorder,
+            spools=Spools(self._settings.data_dir / "stdin"),
             reconnect_grace=timedelta(seconds=self._settings.reconnect_grace_seconds),
             now=utc_now,
             clock=clock,
         )
         self._reconciler = Reconciler(
-            db=self.db, dispatcher=self._dispatcher, admin_id=self.admin_id, now=utc_now, clock=clock
+            db=self.db,
+            dispatcher=self._dispatcher,
+            cipher=self._cipher,
+            admin_id=self.admin_id,
+            now=utc_now,
+            clock=clock,
         )
         self._nodes = NodeService(
             db=self.db,
@@ -203,6 +211,7 @@ class AdminApp:
         await self._presence.beat()
         self._recorder.start()
         await self._reconciler.adopt_orphans()
+        self._dispatcher.remove_old_spools()
         await self._server.start()
         self._jobs.start()
         await self._health.set_serving(True)
@@ -215,6 +224,7 @@ class AdminApp:
             db=self.db,
             dispatcher=self._dispatcher,
             reconciler=self._reconciler,
+            cipher=self._cipher,
             admin_id=self.admin_id,
             now=utc_now,
         )

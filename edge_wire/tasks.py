@@ -27,10 +27,14 @@ class OwnedTasks:
         """Wait until what runs has ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def stop(self) -> None:
-        """Cancel what runs and wait until it is gone."""
+    def cancel(self) -> None:
+        """Cancel what runs."""
         for task in self._tasks:
             task.cancel()
+
+    async def stop(self) -> None:
+        """Cancel what runs and wait until it is gone."""
+        self.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _finished(self, task: asyncio.Task[None]) -> None:

@@ -35,7 +35,7 @@ Labels = Annotated[
 Exclude = Annotated[
     list[str] | None, typer.Option("--exclude", "-x", help="Not these nodes; written as nodes are; may be repeated.")
 ]
-Pick = Annotated[int, typer.Option("--pick", min=1, help="So many of them at random.", show_default=False)]
+Pick = Annotated[int | None, typer.Option("--pick", min=1, help="So many of them at random.")]
 Online = Annotated[bool, typer.Option("--online", help="Only nodes that are online.")]
 From = Annotated[str, typer.Option("--from", help="More nodes from a file, one expression per line; - is stdin.")]
 

@@ -7,19 +7,20 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from edge_server.commands import convert, repository
+from edge_server.commands import convert, repository, secrets
 from edge_server.commands.domain import CommandId, ExecutionId, State
 from edge_server.commands.models import CommandRow, ExecutionRow, OutputRow
 from edge_server.commands.output import KeptOutput
 from edge_server.commands.run import STREAMS, CommandRun, LiveExecution, RunOptions
+from edge_server.encryption import Cipher
 from edge_server.nodes.domain import NodeId
-from edge_wire.v1 import command_pb2 as pb
 
 
 def load_run(
     tx: Session,
     command: CommandRow,
     *,
+    cipher: Cipher,
     is_pacer: bool,
     now: Callable[[], datetime],
     clock: Callable[[], float],
@@ -33,7 +34,12 @@ def load_run(
             execution.out_of_contact_since = clock()
     return CommandRun(
         command_id=CommandId(command.id),
-        options=RunOptions(spec=pb.CommandSpec.FromString(command.spec), is_pacer=is_pacer),
+        options=RunOptions(
+            spec=secrets.unseal(cipher, command),
+            is_pacer=is_pacer,
+            created_at=command.created_at,
+            principal_id=command.principal_id,
+        ),
         executions=executions,
         is_cancelled=command.cancelled_at is not None,
         now=now,
@@ -52,7 +58,9 @@ def to_live(rows: Sequence[ExecutionRow]) -> list[LiveExecution]:
             outcome=row.outcome,
             end=convert.end_from_row(row),
             is_end_committed=row.state is State.ENDED,
+            queued_at=row.queued_at,
             sent_at=row.sent_at,
+            ended_at=row.ended_at,
         )
         for row in rows
     ]

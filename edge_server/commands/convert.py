@@ -1,31 +1,24 @@
-"""Commands between protobuf and domain, and the checks of what an operator may ask."""
+"""Commands between protobuf and domain."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
-from edge_server.commands.domain import (
-    DEFAULT_CONTACT_TIMEOUT,
-    DEFAULT_KILL_AFTER,
-    Outcome,
-    Portion,
-    State,
-)
+from edge_server.commands.domain import DEFAULT_CONTACT_TIMEOUT, DEFAULT_KILL_AFTER, Outcome, State
 from edge_server.commands.models import ExecutionRow
-from edge_wire.errors import ArgvInvalid, InvalidValue
+from edge_server.commands.pacing import DEFAULT_EXPIRES, PaceOptions, Portion, StopReason
 from edge_wire.timestamps import from_duration, to_duration, to_timestamp
 from edge_wire.v1 import command_pb2 as pb
 from edge_wire.v1 import error_pb2
 from edge_wire.v1 import session_pb2 as session
 
-ARGV_LIMIT = 512 * 1024
-"""Bytes of a command; Linux takes 128 KiB in one argument and more in all, the node has the last word."""
-ARGUMENTS_LIMIT = 50_000
-"""Arguments of a command: even empty ones take room in the order and on the node."""
-NAME_LIMIT = 100
-REQUEST_ID_LIMIT = 100
-_LONGEST = timedelta(days=365)
-
+STOP_REASONS: dict[StopReason | None, pb.StopReason.ValueType] = {
+    None: pb.STOP_REASON_UNSPECIFIED,
+    StopReason.CANCELLED: pb.STOP_REASON_CANCELLED,
+    StopReason.DEADLINE: pb.STOP_REASON_DEADLINE,
+    StopReason.MAX_ERRORS: pb.STOP_REASON_MAX_ERRORS,
+}
 STATES: dict[State, pb.ExecutionState.ValueType] = {
     State.PENDING: pb.EXECUTION_STATE_PENDING,
     State.SENT: pb.EXECUTION_STATE_SENT,
@@ -53,42 +46,25 @@ _STARTED: dict[bool | None, error_pb2.Started.ValueType] = {
 _STARTED_BACK: dict[int, bool] = {error_pb2.STARTED_YES: True, error_pb2.STARTED_NO: False}
 
 
-def check_spec(spec: pb.CommandSpec) -> None:
-    """Raise ArgvInvalid or InvalidValue when a command cannot be meant."""
-    words = [spec.shell] if spec.HasField("shell") else list(spec.argv.arguments)
-    if not words or not words[0].strip():
-        raise ArgvInvalid("there is no command to run", hint="edgectl exec NODE -- COMMAND [ARGUMENTS]")
-    if any("\0" in word for word in words):
-        raise ArgvInvalid("an argument holds a NUL character")
-    size = sum(len(word.encode("utf-8", "surrogatepass")) for word in words)
-    if size > ARGV_LIMIT:
-        raise ArgvInvalid(f"the command has {size} bytes, at most {ARGV_LIMIT} are allowed")
-    if len(words) > ARGUMENTS_LIMIT:
-        raise ArgvInvalid(f"the command has {len(words)} arguments, at most {ARGUMENTS_LIMIT} are allowed")
-    if len(spec.name) > NAME_LIMIT:
-        raise InvalidValue(f"a command's name has at most {NAME_LIMIT} characters")
-    _check_fanout(spec)
-    for field in ("timeout", "kill_after", "contact_timeout"):
-        if spec.HasField(field) and not timedelta(0) <= from_duration(getattr(spec, field)) <= _LONGEST:
-            raise InvalidValue(f"{field} must lie between 0 and {_LONGEST.days} days")
-    if spec.HasField("timeout") and not from_duration(spec.timeout):
-        raise InvalidValue("timeout must be longer than 0; leave it out for no limit")
+def pace_options(spec: pb.CommandSpec, *, created_at: datetime, is_cancelled: bool) -> PaceOptions:
+    """What the pacer needs of a command."""
+    return PaceOptions(
+        fanout=portion(spec.fanout),
+        batch=portion(spec.batch) if spec.HasField("batch") else None,
+        pause=from_duration(spec.pause),
+        max_errors=portion(spec.max_errors) if spec.HasField("max_errors") else None,
+        deadline_at=created_at + from_duration(spec.deadline) if spec.HasField("deadline") else None,
+        expires=from_duration(spec.expires) if spec.HasField("expires") else DEFAULT_EXPIRES,
+        is_cancelled=is_cancelled,
+    )
 
 
-def _check_fanout(spec: pb.CommandSpec) -> None:
-    kind = spec.fanout.WhichOneof("amount")
-    if kind == "count" and spec.fanout.count < 1:
-        raise InvalidValue("fanout must be at least 1")
-    if kind == "percent" and not 1 <= spec.fanout.percent <= 100:
-        raise InvalidValue("fanout must be from 1% to 100%")
-
-
-def fanout(spec: pb.CommandSpec) -> Portion:
-    """The cap on executions under way."""
-    kind = spec.fanout.WhichOneof("amount")
+def portion(message: pb.Portion) -> Portion:
+    """As the pacer has it; without an amount it is the default."""
+    kind = message.WhichOneof("amount")
     if kind == "percent":
-        return Portion(percent=spec.fanout.percent)
-    return Portion(count=spec.fanout.count if kind == "count" else None)
+        return Portion(percent=message.percent)
+    return Portion(count=message.count if kind == "count" else None)
 
 
 def contact_timeout(spec: pb.CommandSpec) -> timedelta:
@@ -104,14 +80,24 @@ def kill_after(spec: pb.CommandSpec) -> timedelta:
 def start_order(spec: pb.CommandSpec, credit: int) -> session.StartExecution:
     """What a node is told to start."""
     order = session.StartExecution(
-        kill_after=to_duration(kill_after(spec)), exact_output=spec.exact_output, credit=credit
+        kill_after=to_duration(kill_after(spec)),
+        exact_output=spec.exact_output,
+        credit=credit,
+        environment=spec.environment,
+        working_directory=spec.working_directory,
+        user=spec.user,
+        has_stdin=spec.has_stdin,
     )
     if spec.HasField("shell"):
         order.shell = spec.shell
+    elif spec.HasField("script"):
+        order.script.CopyFrom(spec.script)
     else:
         order.argv.CopyFrom(spec.argv)
     if spec.HasField("timeout"):
         order.timeout.CopyFrom(spec.timeout)
+    if spec.HasField("terminal"):
+        order.terminal.CopyFrom(spec.terminal)
     return order
 
 
@@ -124,6 +110,13 @@ def outcome_from_node(end: pb.ExecutionEnd) -> Outcome:
 def started_from_wire(started: error_pb2.Started.ValueType) -> bool | None:
     """True, False, or None for unknown."""
     return _STARTED_BACK.get(started)
+
+
+def stop_reason(codes: Collection[str], *, is_cancelled: bool) -> StopReason | None:
+    """Why a command was stopped, from the error codes of its executions."""
+    if is_cancelled:
+        return StopReason.CANCELLED
+    return next((reason for reason in (StopReason.DEADLINE, StopReason.MAX_ERRORS) if reason.value in codes), None)
 
 
 def end_of(outcome: Outcome, *, started: bool | None, error_code: str = "", error_message: str = "") -> pb.ExecutionEnd:
@@ -157,6 +150,7 @@ def to_execution(row: ExecutionRow) -> pb.Execution:
         cluster=row.cluster_name,
         state=STATES[row.state],
         end=end_from_row(row),
+        queued_at=to_timestamp(row.queued_at),
         sent_at=to_timestamp(row.sent_at),
         started_at=to_timestamp(row.started_at),
         ended_at=to_timestamp(row.ended_at),

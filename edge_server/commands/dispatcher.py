@@ -5,6 +5,7 @@ database.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,11 @@ from functools import partial
 
 from edge_server.commands import convert
 from edge_server.commands.domain import CommandId, Event, ExecutionId, Outcome, State
+from edge_server.commands.pacing import StopReason
 from edge_server.commands.recorder import Recorder
 from edge_server.commands.run import STREAMS, CommandRun, LiveExecution
+from edge_server.commands.stdin_feed import StdinFeed
+from edge_server.commands.stdin_spool import Spools
 from edge_server.commands.transition import StoredOutput, Transition, end_values
 from edge_server.nodes.domain import NodeId
 from edge_server.sessions.registry import SessionRegistry
@@ -29,6 +33,8 @@ log = logging.getLogger(__name__)
 
 OUTPUT_BUDGET = 256 * 1024 * 1024
 """Bytes of output that all executions together may have under way."""
+_TIMER_SLACK = 0.002
+"""Seconds added to a timer, so that its moment has come for certain when it fires."""
 _OFFSET_LIMIT = 2**62
 """No process writes as much; a node that says so is not believed."""
 
@@ -41,18 +47,23 @@ class Dispatcher:
         *,
         registry: SessionRegistry,
         recorder: Recorder,
+        spools: Spools,
         reconnect_grace: timedelta,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
         self._registry = registry
         self._recorder = recorder
+        self._spools = spools
         self._now = now
         self._clock = clock
         self._grace_until = clock() + reconnect_grace.total_seconds()
         self._is_in_grace = True
         self._is_stopping = False
         self._runs: dict[CommandId, CommandRun] = {}
+        self._due: dict[CommandId, CommandRun] = {}
+        self._feeds: dict[CommandId, StdinFeed] = {}
+        self._timers: dict[CommandId, asyncio.TimerHandle] = {}
         self._by_id: dict[ExecutionId, LiveExecution] = {}
         self._by_node: dict[NodeId, dict[ExecutionId, LiveExecution]] = defaultdict(dict)
 
@@ -88,6 +99,7 @@ class Dispatcher:
             return run
         known = self._runs.setdefault(run.id, run)
         if known is run:
+            self._open_feed(run)
             for execution in run.executions.values():
                 self._by_id[execution.id] = execution
                 if not execution.is_end_committed:
@@ -95,26 +107,77 @@ class Dispatcher:
             self.pump(run)
         return known
 
+    def find_feed(self, command_id: CommandId) -> StdinFeed | None:
+        """What brings stdin to a command under way, when it has one."""
+        return self._feeds.get(command_id)
+
+    def resize(self, run: CommandRun, terminal: pb.Terminal) -> None:
+        """Tell the node that its terminal has another size."""
+        run.options.spec.terminal.columns, run.options.spec.terminal.rows = terminal.columns, terminal.rows
+        for execution in run.executions.values():
+            self._order(execution.node_id, session_pb.ExecutionOrder(execution_id=execution.id, resize=terminal))
+
     def pump(self, run: CommandRun) -> None:
-        """Start and withhold what the pacer says, until it says nothing more."""
-        while run.options.is_pacer and not self._is_stopping:
-            decision = run.pace()
+        """Do what the pacer says, until it says nothing more."""
+        while run.options.is_pacer and not self._is_stopping and not run.is_over:
+            decision = run.pace(self._is_reachable)
+            code = decision.stop_reason.value if decision.stop_reason is not None else ""
             for execution_id in decision.withhold:
-                self.conclude(run.executions[execution_id], Event.WITHHOLD, Outcome.NOT_STARTED, started=False)
+                self.conclude(
+                    run.executions[execution_id], Event.WITHHOLD, Outcome.NOT_STARTED, started=False, error_code=code
+                )
+            for execution_id in decision.expire:
+                self.conclude(run.executions[execution_id], Event.EXPIRE, Outcome.EXPIRED, started=False)
+            if decision.stop_reason is StopReason.DEADLINE:
+                self._stop_all(run)
             started = [execution_id for execution_id in decision.start if self._start(run.executions[execution_id])]
             if not started:
+                self._pump_again(run, decision.again_at)
                 return
+
+    def pump_node(self, node_id: NodeId) -> None:
+        """A node is there: hand out what waits for it, the oldest command first."""
+        commands = {execution.command_id for execution in self._by_node.get(node_id, {}).values()}
+        for run in sorted((self._runs[command] for command in commands), key=lambda run: run.options.created_at):
+            self.pump(run)
+
+    def _pump_soon(self, run: CommandRun) -> None:
+        """Pump once for all ends that were stored together."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._pump_due)
+        self._due[run.id] = run
+
+    def _pump_due(self) -> None:
+        due, self._due = self._due, {}
+        for run in due.values():
+            self.pump(run)
+
+    def _pump_again(self, run: CommandRun, at: datetime | None) -> None:
+        """Pump when time alone changes something."""
+        timer = self._timers.pop(run.id, None)
+        if timer is not None:
+            timer.cancel()
+        if at is not None:
+            wait = max(0.0, (at - run.pacing_time()).total_seconds())
+            self._timers[run.id] = asyncio.get_running_loop().call_later(wait + _TIMER_SLACK, self.pump, run)
+
+    def _is_reachable(self, node_id: NodeId) -> bool:
+        return self._registry.find(node_id) is not None
+
+    def _stop_all(self, run: CommandRun) -> None:
+        for execution in run.executions.values():
+            if execution.is_under_way and not execution.is_stop_told:
+                self.stop_execution(run, execution)
 
     def cancel(self, run: CommandRun) -> None:
         """End what runs and start nothing more; nodes that are away are told when they come back."""
         run.is_cancelled = True
         self.pump(run)
-        for execution in run.executions.values():
-            if execution.is_under_way:
-                self.stop_execution(run, execution)
+        self._stop_all(run)
 
     def stop_execution(self, run: CommandRun, execution: LiveExecution) -> None:
         """Tell the node to end it, if the node is there."""
+        execution.is_stop_told = self._is_reachable(execution.node_id)
         order = session_pb.ExecutionOrder(execution_id=execution.id)
         order.stop.kill_after.FromTimedelta(convert.kill_after(run.options.spec))
         self._order(execution.node_id, order)
@@ -150,6 +213,8 @@ class Dispatcher:
         for execution in self._by_node.get(node_id, {}).values():
             execution.credit = None
             execution.attached_epoch = None
+            execution.is_stop_told = False
+            self._detach_stdin(execution)
             if execution.is_under_way and execution.out_of_contact_since is None:
                 execution.out_of_contact_since = self._clock()
 
@@ -162,7 +227,7 @@ class Dispatcher:
         credit = self._attach(execution, session)
         start = convert.start_order(run.options.spec, credit)
         session.order(session_pb.ExecutionOrder(execution_id=execution.id, start=start))
-        if run.is_cancelled:
+        if run.is_ending:
             self.stop_execution(run, execution)
         return True
 
@@ -177,7 +242,7 @@ class Dispatcher:
         )
         session.order(session_pb.ExecutionOrder(execution_id=execution.id, resume=resume))
         self._regain_contact(run, execution)
-        if run.is_cancelled:
+        if run.is_ending:
             self.stop_execution(run, execution)
 
     def report(self, session: NodeSession, report: session_pb.ExecutionReport) -> None:
@@ -197,6 +262,10 @@ class Dispatcher:
             execution.outputs[report.gap.stream].skip_to(report.gap.to_offset)
         elif kind == "end":
             self._take_end(execution, report.end)
+        elif kind == "stdin_wanted":
+            feed = self._feeds.get(execution.command_id)
+            if feed is not None:
+                feed.wanted(execution.id, report.stdin_wanted)
         elif kind == "refused":
             message = printable(report.refused.message)
             self.conclude(
@@ -227,6 +296,10 @@ class Dispatcher:
     def stop(self, failure: EdgeError) -> None:
         """Hand out nothing more and let every watcher go: sessions end now, and a node without one is not offline."""
         self._is_stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for feed in self._feeds.values():
+            feed.close()
         for run in self.runs():
             run.fail_watchers(failure)
 
@@ -237,7 +310,7 @@ class Dispatcher:
         if self._registry.find(execution.node_id) is None:
             if self._is_in_grace:
                 return False
-            self._find_offline(execution)
+            self._find_away(execution)
             return True
         execution.state, execution.sent_at = State.SENT, self._now()
         transition = Transition(
@@ -253,8 +326,26 @@ class Dispatcher:
     def _send_committed(self, execution: LiveExecution, is_sent: bool) -> None:
         if execution.state is not State.SENT or not is_sent:
             return
-        if not self.send_start(execution) and not self._is_stopping:
+        if self.send_start(execution) or self._is_stopping:
+            return
+        if self._runs[execution.command_id].options.spec.offline != pb.OFFLINE_POLICY_QUEUE:
+            self._find_offline(execution)  # else it is sent again when the node is back
+
+    def _find_away(self, execution: LiveExecution) -> None:
+        """Its turn has come and its node has no session: it waits, or that is its end."""
+        run = self._runs[execution.command_id]
+        if run.options.spec.offline != pb.OFFLINE_POLICY_QUEUE:
             self._find_offline(execution)
+            return
+        execution.queued_at = self._now()
+        run.tell_queued(execution)
+        transition = Transition(
+            execution_id=execution.id,
+            command_id=execution.command_id,
+            event=Event.QUEUE,
+            values={"queued_at": execution.queued_at},
+        )
+        self._recorder.submit(transition, lambda _: None)
 
     def _find_offline(self, execution: LiveExecution) -> None:
         self.conclude(execution, Event.FIND_OFFLINE, Outcome.OFFLINE, started=False, error_code="node_offline")
@@ -264,6 +355,7 @@ class Dispatcher:
         largest = max(INITIAL_WINDOW, min(LARGEST_WINDOW, OUTPUT_BUDGET // max(1, len(self._by_id))))
         execution.credit = CreditWindow(largest=largest)
         execution.attached_epoch = session.epoch
+        self._detach_stdin(execution)
         return execution.credit.granted
 
     def _regain_contact(self, run: CommandRun, execution: LiveExecution) -> None:
@@ -327,14 +419,17 @@ class Dispatcher:
             return
         run = self._runs[execution.command_id]
         self._regain_contact(run, execution)
+        if outcome is Outcome.CANCELLED and run.is_ending and not run.is_cancelled:
+            end.error_code = end.error_code or StopReason.DEADLINE.value
         execution.state, execution.outcome, execution.end = State.ENDED, outcome, end
+        execution.ended_at = self._now()
         run.tell_state(execution)
         outputs: Sequence[StoredOutput] = execution.stored_outputs()
         transition = Transition(
             execution_id=execution.id,
             command_id=execution.command_id,
             event=event,
-            values={**end_values(end, outcome, started), "ended_at": self._now()},
+            values={**end_values(end, outcome, started), "ended_at": execution.ended_at},
             outputs=outputs,
         )
         self._recorder.submit(transition, lambda _: self._ended(execution))
@@ -344,19 +439,55 @@ class Dispatcher:
         self._acknowledge(execution)
         self._committed(execution)
         if run is not None:
-            self.pump(run)
+            self._pump_soon(run)
 
     def _committed(self, execution: LiveExecution) -> None:
         execution.is_end_committed = True
         execution.credit = None
+        feed = self._feeds.get(execution.command_id)
+        if feed is not None:
+            feed.ended(execution.id)
         self._by_node[execution.node_id].pop(execution.id, None)
         if not self._by_node[execution.node_id]:
             del self._by_node[execution.node_id]
         run = self._runs.get(execution.command_id)
         if run is not None and run.finish_if_over():
             del self._runs[run.id]
+            self._pump_again(run, None)
+            self._close_feed(run)
             for execution_id in run.executions:
                 self._by_id.pop(execution_id, None)
+
+    def remove_old_spools(self) -> None:
+        """Stdin of commands that an earlier run of this admin had and that are over."""
+        self._spools.remove_others(self._runs)
+
+    def _open_feed(self, run: CommandRun) -> None:
+        spec = run.options.spec
+        if spec.has_stdin:
+            spool = self._spools.open(run.id, is_terminal=spec.HasField("terminal"))
+            reading = [execution.id for execution in run.executions.values() if not execution.is_end_committed]
+            self._feeds[run.id] = StdinFeed(spool=spool, executions=reading, send=self._send_stdin)
+
+    def _close_feed(self, run: CommandRun) -> None:
+        feed = self._feeds.pop(run.id, None)
+        if feed is not None:
+            feed.close()
+            asyncio.get_running_loop().run_in_executor(None, self._spools.remove, run.id)
+
+    def _detach_stdin(self, execution: LiveExecution) -> None:
+        feed = self._feeds.get(execution.command_id)
+        if feed is not None:
+            feed.detached(execution.id)
+
+    def _send_stdin(self, execution_id: ExecutionId, order: session_pb.ExecutionOrder) -> bool:
+        """Only over the session in which the node said what it takes."""
+        execution = self._by_id.get(execution_id)
+        session = self._registry.find(execution.node_id) if execution is not None else None
+        if execution is None or session is None or execution.attached_epoch != session.epoch:
+            return False
+        session.order(order)
+        return True
 
     def _acknowledge(self, execution: LiveExecution) -> None:
         order = session_pb.ExecutionOrder(execution_id=execution.id)

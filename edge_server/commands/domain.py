@@ -1,14 +1,12 @@
-"""Life of an execution: states, events, outcomes, and the pacer. Pure.
+"""Life of an execution: states, events and outcomes. Pure.
 
 One table says which event leads where; everything else (guarded UPDATEs, reports, the exit code) follows it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from typing import NewType
@@ -16,7 +14,6 @@ from typing import NewType
 CommandId = NewType("CommandId", str)
 ExecutionId = NewType("ExecutionId", str)
 
-DEFAULT_FANOUT = 64
 DEFAULT_KILL_AFTER = timedelta(seconds=10)
 DEFAULT_CONTACT_TIMEOUT = timedelta(seconds=60)
 
@@ -47,6 +44,10 @@ class Outcome(StrEnum):
 class Event(StrEnum):
     """What may happen to an execution."""
 
+    QUEUE = "queue"
+    """Its turn came, its node is offline, and it may wait."""
+    EXPIRE = "expire"
+    """It waited for its node for too long."""
     SEND = "send"
     """Handed to the node's session."""
     START = "start"
@@ -56,7 +57,7 @@ class Event(StrEnum):
     FIND_OFFLINE = "find_offline"
     """The node has no session, or it says that it was never handed over."""
     WITHHOLD = "withhold"
-    """A cancel or pacing came before it was handed over."""
+    """A cancel, the deadline or too many errors came before it was handed over."""
     DROP = "drop"
     """The node was deleted."""
     LOSE = "lose"
@@ -64,6 +65,8 @@ class Event(StrEnum):
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.PENDING, Event.QUEUE): State.PENDING,
+    (State.PENDING, Event.EXPIRE): State.ENDED,
     (State.PENDING, Event.SEND): State.SENT,
     (State.PENDING, Event.FIND_OFFLINE): State.ENDED,
     (State.PENDING, Event.WITHHOLD): State.ENDED,
@@ -133,54 +136,6 @@ def reconcile(
     if is_cancelled:
         return Action.WITHHOLD
     return Action.RESEND if is_recent else Action.FIND_OFFLINE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Portion:
-    """How many executions may be under way at once over all nodes; exactly one of both is set."""
-
-    count: int | None = None
-    percent: int | None = None
-
-    def limit(self, target_count: int) -> int:
-        """As a number of executions, at least one."""
-        if self.percent is not None:
-            return max(1, math.ceil(target_count * self.percent / 100))
-        return self.count or DEFAULT_FANOUT
-
-
-@dataclass(frozen=True, kw_only=True)
-class PacedRow:
-    """What the pacer knows of one execution."""
-
-    id: ExecutionId
-    state: State
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaceOptions:
-    """What the operator asked for."""
-
-    fanout: Portion
-    is_cancelled: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaceDecision:
-    """What to do now."""
-
-    start: Sequence[ExecutionId] = ()
-    withhold: Sequence[ExecutionId] = ()
-
-
-def decide(rows: Sequence[PacedRow], options: PaceOptions) -> PaceDecision:
-    """Decide what starts now. Its only state is the command's rows, in their frozen order."""
-    pending = [row.id for row in rows if row.state is State.PENDING]
-    if options.is_cancelled:
-        return PaceDecision(withhold=pending)
-    under_way = sum(1 for row in rows if row.state in {State.SENT, State.RUNNING})
-    room = max(0, options.fanout.limit(len(rows)) - under_way)
-    return PaceDecision(start=pending[:room])
 
 
 def count_outcomes(outcomes: Iterable[Outcome | None]) -> Counter[str]:

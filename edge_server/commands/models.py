@@ -25,7 +25,10 @@ class CommandRow(Base):
     principal_name: Mapped[str] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))
     spec: Mapped[bytes] = mapped_column(LargeBinary)
-    """A serialised CommandSpec: stored as it was asked, so nothing is lost when the contract grows."""
+    """A serialised CommandSpec: stored as it was asked, so nothing is lost when the contract grows; without values of
+    environment variables."""
+    secrets: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The environment with its values, encrypted; wiped when the command is over."""
     admin_id: Mapped[str] = mapped_column(String(ID_LENGTH))
     """The admin run that paces it; another one takes over when that is dead."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -57,6 +60,8 @@ class ExecutionRow(Base):
     cluster_name: Mapped[str] = mapped_column(String(24))
     state: Mapped[State] = mapped_column(enum_type(State))
     outcome: Mapped[Outcome | None] = mapped_column(enum_type(Outcome))
+    queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When its turn came while its node was offline and it was told to wait."""
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

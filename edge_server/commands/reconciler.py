@@ -19,10 +19,12 @@ from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import Action, CommandId, Event, ExecutionId, Outcome, State
 from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.db.database import Database
+from edge_server.encryption import Cipher
 from edge_server.nodes.domain import NodeId
 from edge_server.sessions.session import NodeSession
 from edge_wire.errors import CommandNotFound, DatabaseUnavailable
 from edge_wire.tasks import OwnedTasks
+from edge_wire.v1 import command_pb2
 from edge_wire.v1 import session_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -46,12 +48,14 @@ class Reconciler:
         *,
         db: Database,
         dispatcher: Dispatcher,
+        cipher: Cipher,
         admin_id: str,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
         self._db = db
         self._dispatcher = dispatcher
+        self._cipher = cipher
         self._admin_id = admin_id
         self._now = now
         self._clock = clock
@@ -152,8 +156,7 @@ class Reconciler:
             self._dispatcher.adopt(run)
         for execution_id in {*view.states, *inventory}:
             self._settle(session, ExecutionId(execution_id), view.states.get(execution_id), inventory)
-        for run in self._dispatcher.runs():
-            self._dispatcher.pump(run)
+        self._dispatcher.pump_node(session.node.id)
 
     async def _read_node(self, session: NodeSession, inventory: Mapping[str, Any]) -> _NodeView | None:
         """Read until the database answers or the session is over."""
@@ -233,6 +236,8 @@ class Reconciler:
         run = self._dispatcher.find_run(live.command_id)
         if run is None or live.sent_at is None:
             return False
+        if run.options.spec.offline == command_pb2.OFFLINE_POLICY_QUEUE:
+            return True  # whoever asked said that it may wait
         return self._now() - live.sent_at < max(run.options.contact_timeout, timedelta(seconds=1))
 
     def _load(self, tx: Session, command_id: CommandId) -> CommandRun | None:
@@ -240,7 +245,7 @@ class Reconciler:
         if command is None:
             return None
         is_pacer = command.admin_id == self._admin_id
-        return archive.load_run(tx, command, is_pacer=is_pacer, now=self._now, clock=self._clock)
+        return archive.load_run(tx, command, cipher=self._cipher, is_pacer=is_pacer, now=self._now, clock=self._clock)
 
 
 def _may_have_changed(execution: LiveExecution) -> bool:

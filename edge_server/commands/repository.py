@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.commands.domain import Event, Outcome, State, sources
 from edge_server.commands.models import CommandRow, ExecutionRow, OutputRow
+from edge_server.commands.pacing import StopReason
 from edge_server.commands.transition import Transition
 
 _CHUNK = 500
@@ -99,6 +100,19 @@ def count_outcomes(
     return counts
 
 
+def stop_codes(tx: Session, command_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Command id → error codes of its executions that say why it was stopped."""
+    query = (
+        select(ExecutionRow.command_id, ExecutionRow.error_code)
+        .where(ExecutionRow.command_id.in_(command_ids), ExecutionRow.error_code.in_(list(StopReason)))
+        .distinct()
+    )
+    codes: dict[str, set[str]] = defaultdict(set)
+    for command_id, code in tx.execute(query):
+        codes[command_id].add(code)
+    return codes
+
+
 def list_open_command_ids(tx: Session) -> Sequence[tuple[str, str]]:
     """(command id, admin id) of every command that is not over."""
     rows = tx.execute(select(CommandRow.id, CommandRow.admin_id).where(CommandRow.finished_at.is_(None)))
@@ -134,7 +148,13 @@ def withhold_pending(tx: Session, command_id: str, now: datetime) -> int:
     changed: Any = tx.execute(
         update(ExecutionRow)
         .where(ExecutionRow.command_id == command_id, ExecutionRow.state == State.PENDING)
-        .values(state=State.ENDED, outcome=Outcome.NOT_STARTED, started=False, ended_at=now)
+        .values(
+            state=State.ENDED,
+            outcome=Outcome.NOT_STARTED,
+            started=False,
+            ended_at=now,
+            error_code=StopReason.CANCELLED.value,
+        )
         .execution_options(synchronize_session=False)
     )
     return int(changed.rowcount)
@@ -185,7 +205,7 @@ def finish(tx: Session, command_ids: Iterable[str], now: datetime) -> None:
         tx.execute(
             update(CommandRow)
             .where(CommandRow.id.in_(chunk), CommandRow.finished_at.is_(None), ~still_open)
-            .values(finished_at=now)
+            .values(finished_at=now, secrets=None)
             .execution_options(synchronize_session=False)
         )
 

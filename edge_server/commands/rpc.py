@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from datetime import datetime
 
 from edge_server.commands import convert
-from edge_server.commands.domain import CommandId, Outcome
+from edge_server.commands.domain import Outcome
 from edge_server.commands.run import CommandRun
 from edge_server.commands.service import CommandService, CommandView, Created, Wish
+from edge_server.commands.watch import Watcher, WatchOptions
 from edge_server.nodes.convert import from_selector
 from edge_server.rpc.gatekeeper import Call
-from edge_wire.errors import FrameInvalid, PageTokenInvalid
+from edge_wire.errors import EdgeError, FrameInvalid, PageTokenInvalid
 from edge_wire.timestamps import to_timestamp
 from edge_wire.v1 import command_pb2 as pb
 
@@ -35,7 +36,8 @@ class CommandServicer:
         accepted = Created(command_id=view.row.id, targets=view.executions, is_repeated=True)
         visible = {execution.id for execution in view.executions}
         yield pb.WatchCommandResponse(accepted=_to_created(accepted))
-        async for response in _follow(run, request.cursors, visible):
+        options = WatchOptions(follows=not request.no_follow, has_output=not request.without_output)
+        async for response in _follow(run, run.watch(request.cursors, options), visible):
             yield response
 
     async def Cancel(self, call: Call, request: pb.CancelCommandRequest) -> pb.CancelCommandResponse:
@@ -58,42 +60,69 @@ class CommandServicer:
             call.caller, before=_read_token(request.page_token), page_size=request.page_size
         )
         return pb.ListCommandsResponse(
-            commands=[_to_command(view) for view in page], next_page_token=_write_token(before)
+            commands=[_without_script(_to_command(view)) for view in page], next_page_token=_write_token(before)
         )
 
     async def Exec(self, call: Call, requests: AsyncIterator[pb.ExecRequest]) -> AsyncGenerator[pb.ExecResponse, None]:
-        created = await self._commands.create(call.caller, _to_wish(await _first_create(requests)))
-        accepted = pb.WatchCommandResponse(accepted=_to_created(created))
-        yield pb.ExecResponse(watch=accepted)
+        created, cursors = await self._open(call, await _first_request(requests))
         if not created.command_id:
+            yield pb.ExecResponse(watch=pb.WatchCommandResponse(accepted=_to_created(created)))
             return
-        run = await self._commands.watchable(call.caller, CommandId(created.command_id))
-        listener = asyncio.create_task(self._listen(call, created.command_id, requests))
-        try:
-            async for response in _follow(run, [], set(run.executions)):
-                yield pb.ExecResponse(watch=response)
-        finally:
-            listener.cancel()
+        run = await self._commands.watchable(call.caller, created.command_id)
+        visible = {execution.id for execution in created.targets}
+        async with self._commands.bringing(call.caller, run) as stdin:
+            accepted = pb.ExecResponse(watch=pb.WatchCommandResponse(accepted=_to_created(created)))
+            if stdin is not None:
+                accepted.stdin_offset = stdin.acknowledged
+            yield accepted
+            watcher = run.watch(cursors)
+            listener = asyncio.create_task(self._listen(call, run, requests, watcher))
+            forget = stdin.on_acknowledged(watcher.note_stdin) if stdin is not None else None
+            try:
+                async for response in _follow(run, watcher, visible):
+                    yield pb.ExecResponse(watch=response, stdin_offset=watcher.take_stdin())
+            finally:
+                listener.cancel()
+                if forget is not None:
+                    forget()
 
-    async def _listen(self, call: Call, command_id: str, requests: AsyncIterator[pb.ExecRequest]) -> None:
-        """Take cancels until the client says nothing more: its silence is no cancel."""
-        async for request in requests:
-            if request.WhichOneof("request") == "cancel":
-                await self._commands.cancel(call.caller, command_id)
+    async def _open(self, call: Call, request: pb.ExecRequest) -> tuple[Created, Sequence[pb.ExecutionCursor]]:
+        """The command of the first request, and from where on it is watched."""
+        if request.WhichOneof("request") == "create":
+            return await self._commands.create(call.caller, _to_wish(request.create)), []
+        if request.WhichOneof("request") != "attach":
+            raise FrameInvalid("the first request of Exec carries create or attach")
+        view = await self._commands.get(call.caller, request.attach.command_id)
+        return Created(command_id=view.row.id, targets=view.executions, is_repeated=True), request.attach.cursors
+
+    async def _listen(
+        self, call: Call, run: CommandRun, requests: AsyncIterator[pb.ExecRequest], watcher: Watcher
+    ) -> None:
+        """Take what the client says until it says nothing more: its silence is no cancel."""
+        try:
+            async for request in requests:
+                kind = request.WhichOneof("request")
+                if kind == "cancel":
+                    await self._commands.cancel(call.caller, run.id)
+                elif kind == "stdin":
+                    await self._commands.bring(call.caller, run, request.stdin)
+                elif kind == "resize":
+                    self._commands.resize(call.caller, run, request.resize)
+        except EdgeError as error:
+            watcher.fail(error)
 
 
 async def _follow(
-    run: CommandRun, cursors: Sequence[pb.ExecutionCursor], visible: Collection[str]
+    run: CommandRun, watcher: Watcher, visible: Collection[str]
 ) -> AsyncGenerator[pb.WatchCommandResponse, None]:
     """What happens to a command, as far as the caller may see it."""
-    watcher = run.watch(cursors)
     is_all_visible = len(visible) == len(run.executions)
     try:
         while (response := await watcher.next_batch()) is not None:
             if not is_all_visible:
                 _confine(response, run, visible)
             yield response
-            if response.HasField("finished"):
+            if response.HasField("finished") or response.up_to_date:
                 return
     finally:
         run.unwatch(watcher)
@@ -108,12 +137,10 @@ def _confine(response: pb.WatchCommandResponse, run: CommandRun, visible: Collec
         response.finished.counts.CopyFrom(run.counts(visible))
 
 
-async def _first_create(requests: AsyncIterator[pb.ExecRequest]) -> pb.CreateCommandRequest:
+async def _first_request(requests: AsyncIterator[pb.ExecRequest]) -> pb.ExecRequest:
     async for request in requests:
-        if request.WhichOneof("request") == "create":
-            return request.create
-        break
-    raise FrameInvalid("the first request of Exec carries create")
+        return request
+    raise FrameInvalid("Exec ended before its first request")
 
 
 def _to_wish(request: pb.CreateCommandRequest) -> Wish:
@@ -143,7 +170,14 @@ def _to_command(view: CommandView) -> pb.Command:
         principal_id=view.row.principal_id,
         principal_name=view.row.principal_name,
         counts=_to_counts(view.counts),
+        stop_reason=convert.STOP_REASONS[view.stop_reason],
     )
+
+
+def _without_script(command: pb.Command) -> pb.Command:
+    """A page of commands would carry a script hundreds of times."""
+    command.spec.script.ClearField("content")
+    return command
 
 
 def _to_counts(counts: dict[Outcome | None, int]) -> pb.OutcomeCounts:

@@ -10,23 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from edge_server.commands import convert
-from edge_server.commands.domain import (
-    CommandId,
-    ExecutionId,
-    Outcome,
-    PaceDecision,
-    PacedRow,
-    PaceOptions,
-    State,
-    count_outcomes,
-    decide,
-)
+from edge_server.commands.domain import CommandId, ExecutionId, Outcome, State, count_outcomes
 from edge_server.commands.output import KeptOutput
+from edge_server.commands.pacing import PaceDecision, PacedRow, StopReason, decide
 from edge_server.commands.transition import StoredOutput
-from edge_server.commands.watch import Delivery, Watcher
+from edge_server.commands.watch import Delivery, Watcher, WatchOptions
 from edge_server.nodes.domain import NodeId
 from edge_wire.credit import CreditWindow
-from edge_wire.timestamps import to_timestamp
+from edge_wire.timestamps import from_duration, to_timestamp
 from edge_wire.v1 import command_pb2 as pb
 
 STREAMS: dict[int, str] = {pb.OUTPUT_STREAM_STDOUT: "stdout", pb.OUTPUT_STREAM_STDERR: "stderr"}
@@ -43,10 +34,14 @@ class LiveExecution:
     outcome: Outcome | None = None
     end: pb.ExecutionEnd | None = None
     is_end_committed: bool = False
+    queued_at: datetime | None = None
     sent_at: datetime | None = None
+    ended_at: datetime | None = None
     out_of_contact_since: float | None = None
     is_no_contact_told: bool = False
     credit: CreditWindow | None = None
+    is_stop_told: bool = False
+    """The node was told to end it, in the session that it has now."""
     attached_epoch: int | None = None
     """Epoch of the session in which it was started or resumed."""
     outputs: dict[int, KeptOutput] = field(default_factory=lambda: {stream: KeptOutput() for stream in STREAMS})
@@ -70,8 +65,10 @@ class LiveExecution:
 class RunOptions:
     """What the dispatcher needs of a command's options."""
 
-    spec: pb.CommandSpec
+    spec: pb.CommandSpec = field(repr=False)
     is_pacer: bool
+    created_at: datetime
+    principal_id: str
 
     @property
     def contact_timeout(self) -> timedelta:
@@ -99,6 +96,7 @@ class CommandRun:
         self._now = now
         self._clock = clock
         self._watchers: set[Watcher] = set()
+        self._clock_at_creation = clock() - (now() - options.created_at).total_seconds()
 
     @property
     def is_over(self) -> bool:
@@ -109,27 +107,59 @@ class CommandRun:
         """This admin took the command over."""
         self.options = replace(self.options, is_pacer=True)
 
-    def pace(self) -> PaceDecision:
-        """What to start or withhold now."""
-        rows = [PacedRow(id=execution.id, state=execution.state) for execution in self.executions.values()]
-        fanout = convert.fanout(self.options.spec)
-        return decide(rows, PaceOptions(fanout=fanout, is_cancelled=self.is_cancelled))
+    def pace(self, is_reachable: Callable[[NodeId], bool]) -> PaceDecision:
+        """What to start, withhold or expire now."""
+        rows = [
+            PacedRow(
+                id=item.id,
+                state=item.state,
+                outcome=item.outcome,
+                ended_at=item.ended_at,
+                queued_at=item.queued_at,
+                is_reachable=item.queued_at is None or is_reachable(item.node_id),
+            )
+            for item in self.executions.values()
+        ]
+        options = convert.pace_options(
+            self.options.spec, created_at=self.options.created_at, is_cancelled=self.is_cancelled
+        )
+        return decide(rows, options, self.pacing_time())
+
+    def pacing_time(self) -> datetime:
+        """The time by which it is paced: its creation plus what the monotonic clock counted since."""
+        return self.options.created_at + timedelta(seconds=self._clock() - self._clock_at_creation)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether what runs is to be ended too."""
+        spec = self.options.spec
+        if self.is_cancelled or not spec.HasField("deadline"):
+            return self.is_cancelled
+        return self.pacing_time() >= self.options.created_at + from_duration(spec.deadline)
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why it was stopped, if it was."""
+        codes = {item.end.error_code for item in self.executions.values() if item.end is not None}
+        return convert.stop_reason(codes, is_cancelled=self.is_cancelled)
 
     def counts(self, visible: Collection[str]) -> pb.OutcomeCounts:
         """How many of these executions ended how."""
         outcomes = (execution.outcome for execution in self.executions.values() if execution.id in visible)
         return pb.OutcomeCounts(**count_outcomes(outcomes))
 
-    def watch(self, cursors: Sequence[pb.ExecutionCursor]) -> Watcher:
+    def watch(self, cursors: Sequence[pb.ExecutionCursor], options: WatchOptions = WatchOptions()) -> Watcher:
         """A new watcher, told at once what is known from its cursors on."""
-        watcher = Watcher(is_exact=self.options.spec.exact_output, clock=self._clock)
+        watcher = Watcher(is_exact=self.options.spec.exact_output, clock=self._clock, options=options)
         by_id = {cursor.execution_id: cursor for cursor in cursors}
         for execution in self.executions.values():
             self._tell_what_is_known(watcher, execution, by_id.get(execution.id, pb.ExecutionCursor()))
         if self.is_over:
             watcher.finish(self._finished())
-        else:
+        elif options.follows:
             self._watchers.add(watcher)
+        else:
+            watcher.finish_here()
         return watcher
 
     def unwatch(self, watcher: Watcher) -> None:
@@ -140,6 +170,10 @@ class CommandRun:
     def tell_state(self, execution: LiveExecution) -> None:
         """Tell watchers where an execution stands, or how it ended."""
         self._push(self._state_event(execution))
+
+    def tell_queued(self, execution: LiveExecution) -> None:
+        """Tell watchers that an execution waits for its node."""
+        self._push(self._queued_event(execution))
 
     def tell_contact(self, execution: LiveExecution, *, is_lost: bool) -> None:
         """Tell watchers that a session is gone or back."""
@@ -188,6 +222,8 @@ class CommandRun:
         known = {pb.OUTPUT_STREAM_STDOUT: cursor.stdout_offset, pb.OUTPUT_STREAM_STDERR: cursor.stderr_offset}
         if execution.state is not State.ENDED:
             watcher.push(self._state_event(execution))
+        if execution.state is State.PENDING and execution.queued_at is not None:
+            watcher.push(self._queued_event(execution))
         for stream, offset in known.items():
             watcher.start_at(execution.id, stream, offset)
             for start, data in execution.outputs[stream].pieces(offset):
@@ -202,7 +238,9 @@ class CommandRun:
             watcher.push(self._state_event(execution))
 
     def _finished(self) -> pb.CommandFinished:
-        return pb.CommandFinished(counts=self.counts(self.executions))
+        return pb.CommandFinished(
+            counts=self.counts(self.executions), stop_reason=convert.STOP_REASONS[self.stop_reason]
+        )
 
     def _state_event(self, execution: LiveExecution) -> pb.CommandEvent:
         event = self._event(execution)
@@ -210,6 +248,11 @@ class CommandRun:
             event.end.CopyFrom(execution.end)
         else:
             event.state = convert.STATES[execution.state]
+        return event
+
+    def _queued_event(self, execution: LiveExecution) -> pb.CommandEvent:
+        event = self._event(execution)
+        event.queued.SetInParent()
         return event
 
     def _event(self, execution: LiveExecution) -> pb.CommandEvent:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -13,20 +15,27 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from edge_server.audit.service import Change, record
-from edge_server.commands import archive, convert, repository
+from edge_server.commands import archive, convert, repository, secrets
+from edge_server.commands.checks import REQUEST_ID_LIMIT, check_spec
 from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import CommandId, Outcome, State
 from edge_server.commands.lookup import EARLIER_COMMANDS, find_command
 from edge_server.commands.models import CommandRow, ExecutionRow
+from edge_server.commands.pacing import StopReason
 from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.run import CommandRun, RunOptions
+from edge_server.commands.stdin_feed import StdinFeed
 from edge_server.db.database import Database
+from edge_server.encryption import Cipher
 from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_server.nodes.selection import Selection, Surroundings, resolve
 from edge_server.principals.domain import Caller
 from edge_server.sessions.whereabouts import require_not_elsewhere
-from edge_wire.errors import CommandOpen, InvalidValue, ShuttingDown
+from edge_wire.errors import CommandOpen, Denied, InvalidValue, ShuttingDown, StdinTooLarge
+from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import command_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 1000
@@ -57,6 +66,7 @@ class CommandView:
 
     row: CommandRow
     counts: dict[Outcome | None, int]
+    stop_reason: StopReason | None
     executions: Sequence[ExecutionRow] = ()
 
 
@@ -69,15 +79,19 @@ class CommandService:
         db: Database,
         dispatcher: Dispatcher,
         reconciler: Reconciler,
+        cipher: Cipher,
         admin_id: str,
         now: Callable[[], datetime],
     ) -> None:
         self._db = db
         self._dispatcher = dispatcher
         self._reconciler = reconciler
+        self._cipher = cipher
         self._admin_id = admin_id
         self._now = now
         self._is_draining = False
+        self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self._tasks = OwnedTasks(log, "an abandoned command could not be cancelled")
 
     def drain(self) -> None:
         """Accept no more commands."""
@@ -85,9 +99,9 @@ class CommandService:
 
     async def create(self, caller: Caller, wish: Wish) -> Created:
         """Accept a command; durable when it returns. Raises what selecting and checking raise."""
-        convert.check_spec(wish.spec)
-        if len(wish.request_id) > convert.REQUEST_ID_LIMIT:
-            raise InvalidValue(f"a request id has at most {convert.REQUEST_ID_LIMIT} characters")
+        check_spec(wish.spec)
+        if len(wish.request_id) > REQUEST_ID_LIMIT:
+            raise InvalidValue(f"a request id has at most {REQUEST_ID_LIMIT} characters")
         if self._is_draining:
             raise ShuttingDown(hint="repeat it: it will reach the restarted admin")
         try:
@@ -124,6 +138,50 @@ class CommandService:
             self._dispatcher.cancel(run)
         return withheld, running
 
+    @asynccontextmanager
+    async def bringing(self, caller: Caller, run: CommandRun) -> AsyncIterator[StdinFeed | None]:
+        """Somebody who may bring stdin is there; None when there is none to bring.
+
+        Nobody can use a terminal whose person is gone for the contact time-out: its command is cancelled then.
+        """
+        feed = self._dispatcher.find_feed(run.id)
+        leaving = self._leaving.pop(run.id, None)
+        if leaving is not None:
+            leaving.cancel()
+        try:
+            yield feed
+        finally:
+            if feed is not None and run.options.spec.HasField("terminal") and not run.is_over:
+                self._leaving[run.id] = asyncio.get_running_loop().call_later(
+                    run.options.contact_timeout.total_seconds(), self._abandon, caller, run
+                )
+
+    async def bring(self, caller: Caller, run: CommandRun, chunk: pb.StdinChunk) -> None:
+        """More stdin. Raises FrameInvalid, Denied, StdinTooLarge, and then the command is cancelled."""
+        self._require_own(caller, run)
+        feed = self._dispatcher.find_feed(run.id)
+        if feed is None:
+            return
+        try:
+            await feed.append(chunk)
+        except StdinTooLarge:
+            await self.cancel(caller, run.id)
+            raise
+        except OSError as error:
+            await self.cancel(caller, run.id)
+            raise StdinTooLarge(f"the admin's disk takes no more stdin ({error.strerror})") from None
+
+    def resize(self, caller: Caller, run: CommandRun, terminal: pb.Terminal) -> None:
+        """The terminal has another size. Raises Denied."""
+        self._require_own(caller, run)
+        if run.options.spec.HasField("terminal"):
+            self._dispatcher.resize(run, terminal)
+
+    def stop(self) -> None:
+        """Watch over no terminal any more."""
+        for leaving in self._leaving.values():
+            leaving.cancel()
+
     async def delete(self, caller: Caller, reference: str) -> None:
         """Remove one command that is over. Raises CommandNotFound, CommandOpen, ScopeDenied."""
 
@@ -137,6 +195,18 @@ class CommandService:
 
         await self._db.write(work)
 
+    def _require_own(self, caller: Caller, run: CommandRun) -> None:
+        if run.options.principal_id != caller.principal.id:
+            raise Denied("only who made a command may bring its stdin")
+
+    def _abandon(self, caller: Caller, run: CommandRun) -> None:
+        self._leaving.pop(run.id, None)
+        if not run.is_over:
+            self._tasks.spawn(self._cancel_abandoned(caller, run))
+
+    async def _cancel_abandoned(self, caller: Caller, run: CommandRun) -> None:
+        await self.cancel(caller, run.id)
+
     async def get(self, caller: Caller, reference: str) -> CommandView:
         """One command with its executions. Raises CommandNotFound."""
 
@@ -144,8 +214,7 @@ class CommandService:
             row = find_command(tx, caller.principal, reference)
             scope = caller.principal.cluster_ids
             executions = repository.list_executions(tx, row.id, scope)
-            counts = repository.count_outcomes(tx, [row.id], scope)[row.id]
-            return CommandView(row=row, counts=counts, executions=executions)
+            return replace(_to_views(tx, [row], scope)[0], executions=executions)
 
         return await self._db.read(work)
 
@@ -158,8 +227,7 @@ class CommandService:
 
         def work(tx: Session) -> tuple[list[CommandView], bool]:
             rows = repository.list_page(tx, scope=scope, before=before, limit=limit + 1)
-            counts = repository.count_outcomes(tx, [row.id for row in rows], scope)
-            return [CommandView(row=row, counts=counts[row.id]) for row in rows[:limit]], len(rows) > limit
+            return _to_views(tx, rows[:limit], scope), len(rows) > limit
 
         page, has_more = await self._db.read(work)
         return page, (page[-1].row.created_at, page[-1].row.id) if has_more else None
@@ -172,8 +240,8 @@ class CommandService:
         around = Surroundings(now=self._now(), commands=EARLIER_COMMANDS)
         nodes = resolve(tx, caller.principal, wish.selection, around)
         require_not_elsewhere(tx, nodes, admin_id=self._admin_id, now=self._now())
-        if wish.spec.exact_output and len(nodes) != 1:
-            raise InvalidValue("exact output needs exactly one node")
+        if (wish.spec.exact_output or wish.spec.HasField("terminal")) and len(nodes) != 1:
+            raise InvalidValue("exact output and a terminal need exactly one node")
         executions = _freeze(nodes, "" if wish.is_dry_run else str(uuid4()))
         if wish.is_dry_run:
             return Created(command_id="", targets=executions, is_repeated=False), None
@@ -182,7 +250,8 @@ class CommandService:
             principal_id=caller.principal.id,
             principal_name=caller.principal.name,
             request_id=wish.request_id or str(uuid4()),
-            spec=wish.spec.SerializeToString(),
+            spec=secrets.without_values(wish.spec).SerializeToString(),
+            secrets=secrets.seal(self._cipher, executions[0].command_id, wish.spec),
             admin_id=self._admin_id,
             created_at=self._now(),
         )
@@ -203,12 +272,27 @@ class CommandService:
     def _to_run(self, command: CommandRow, targets: Sequence[ExecutionRow], spec: pb.CommandSpec) -> CommandRun:
         return CommandRun(
             command_id=CommandId(command.id),
-            options=RunOptions(spec=spec, is_pacer=True),
+            options=RunOptions(
+                spec=spec, is_pacer=True, created_at=command.created_at, principal_id=command.principal_id
+            ),
             executions=archive.to_live(targets),
             is_cancelled=False,
             now=self._now,
             clock=asyncio.get_running_loop().time,
         )
+
+
+def _to_views(tx: Session, rows: Sequence[CommandRow], scope: Collection[str] | None) -> list[CommandView]:
+    ids = [row.id for row in rows]
+    counts, codes = repository.count_outcomes(tx, ids, scope), repository.stop_codes(tx, ids)
+    return [
+        CommandView(
+            row=row,
+            counts=counts[row.id],
+            stop_reason=convert.stop_reason(codes[row.id], is_cancelled=row.cancelled_at is not None),
+        )
+        for row in rows
+    ]
 
 
 def drop_executions(tx: Session, node_id: NodeId, now: datetime) -> None:

@@ -21,6 +21,15 @@ Stream = tuple[str, int]
 """Execution id and output stream."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions:
+    """What a watcher wants to be told."""
+
+    follows: bool = True
+    """Until the command is over; otherwise what is known now."""
+    has_output: bool = True
+
+
 class Delivery:
     """One chunk on its way to all watchers; calls back when the last one took it."""
 
@@ -52,13 +61,16 @@ class Watcher:
 
     is_exact: bool
     clock: Callable[[], float]
+    options: WatchOptions = WatchOptions()
     _items: deque[_Item] = field(default_factory=deque)
     _offsets: dict[Stream, int] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _finished: pb.CommandFinished | None = None
     _failure: Exception | None = None
+    _is_up_to_date: bool = False
     _is_closed: bool = False
     _progress_at: float = 0.0
+    _stdin_offset: int | None = None
 
     def __post_init__(self) -> None:
         self._progress_at = self.clock()
@@ -69,7 +81,7 @@ class Watcher:
 
     def push(self, event: pb.CommandEvent) -> None:
         """Tell it something that is not output."""
-        if event.WhichOneof("event") == "end":
+        if event.WhichOneof("event") == "end" and self.options.has_output:
             self._fill_to(event, pb.OUTPUT_STREAM_STDOUT, event.end.stdout_bytes)
             self._fill_to(event, pb.OUTPUT_STREAM_STDERR, event.end.stderr_bytes)
         self._put(_Item(event))
@@ -79,7 +91,7 @@ class Watcher:
         chunk = event.output
         key = (event.execution_id, chunk.stream)
         expected = self._offsets.get(key, 0)
-        if chunk.offset + len(chunk.data) <= expected or self._passes_over():
+        if chunk.offset + len(chunk.data) <= expected or not self.options.has_output or self._passes_over():
             return
         if chunk.offset > expected:
             self._put(_Item(_gap(event, chunk.stream, expected, chunk.offset)))
@@ -95,20 +107,43 @@ class Watcher:
         self._finished = finished
         self._wake.set()
 
+    def finish_here(self) -> None:
+        """Nothing follows, although the command goes on."""
+        self._is_up_to_date = True
+        self._wake.set()
+
     def fail(self, failure: Exception) -> None:
         """Nothing follows, and not because the command is over."""
         self._failure = failure
         self._wake.set()
 
+    def note_stdin(self, offset: int) -> None:
+        """So much of stdin may be forgotten by whoever brings it."""
+        self._stdin_offset = offset
+        self._wake.set()
+
+    def take_stdin(self) -> int | None:
+        """What was noted since the last time."""
+        offset, self._stdin_offset = self._stdin_offset, None
+        return offset
+
     async def next_batch(self) -> pb.WatchCommandResponse | None:
-        """What to send next; None after the last word. Raises what `fail` was given."""
+        """What to send next, empty when only stdin was noted; None after the last word.
+
+        Raises what `fail` was given.
+        """
         while True:
             if self._items:
                 return pb.WatchCommandResponse(events=self._take())
             if self._failure is not None:
                 raise self._failure
+            if self._stdin_offset is not None and not self._is_closed:
+                return pb.WatchCommandResponse()
             if self._is_closed:
                 return None
+            if self._is_up_to_date:
+                self._is_closed = True
+                return pb.WatchCommandResponse(up_to_date=True)
             if self._finished is not None:
                 finished, self._is_closed = self._finished, True
                 return pb.WatchCommandResponse(finished=finished)

@@ -81,7 +81,7 @@ def execute(
     is_all: All = False,
     label: Labels = None,
     exclude: Exclude = None,
-    pick: Pick = 0,
+    pick: Pick = None,
     online: Online = False,
     from_file: From = "",
     fanout: Annotated[str, typer.Option("--fanout", "-f", help="How many nodes at once: a number or N%.")] = "64",
@@ -133,7 +133,7 @@ def execute(
             labels=label or [],
             exclude=exclude or [],
             is_online=online,
-            pick=pick,
+            pick=pick or 0,
             listed=read_list(from_file),
         ),
         argv=invocation.remote_argv or [],
@@ -168,6 +168,8 @@ def execute(
         exit_policy=exit_policy.value,
     )
     wishing.check(wishes, invocation.remote_argv)
+    if tty:
+        _require_terminal(invocation)
     try:
         if dry_run:
             return _show_targets(invocation, wishes)
@@ -180,6 +182,14 @@ def execute(
             raise
         fail(invocation, error)
         return OWN_FAILURE
+
+
+def _require_terminal(invocation: Invocation) -> None:
+    from edgectl.execution.raw_terminal import require_terminal
+
+    if invocation.is_machine:
+        raise UsageError(f"--tty and -o {invocation.output} exclude each other")
+    require_terminal()
 
 
 def _span(text: str) -> timedelta | None:

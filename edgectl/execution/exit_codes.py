@@ -13,6 +13,7 @@ from edgectl.execution.wishes import Wishes
 OWN_FAILURE = 255
 """One-node mode: edgectl itself failed, as OpenSSH says it."""
 TIMED_OUT = 124
+HUNG_UP = 129
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -29,23 +30,27 @@ _ONE_NODE_FAILURES: Mapping[str, type[EdgeError]] = {
 }
 
 
-def of_fleet(counts: Mapping[str, int], wishes: Wishes) -> int:
+def of_fleet(counts: Mapping[str, int], wishes: Wishes, stop_reason: str | None = None) -> int:
     """The code of a whole command."""
     if wishes.exit_policy == "none":
         return 0
+    if stop_reason == "deadline":
+        return TIMED_OUT
     unreached = sum(counts[word] for word in ("no_contact", "expired", "dropped", "lost"))
     unreached += counts["total"] - sum(counts[word] for word in OUTCOMES)  # no end was heard of
-    if wishes.pace.offline == "fail":
+    if wishes.pace.offline != "skip":
         unreached += counts["offline"]
     if unreached:
         return 4
-    if counts["not_started"]:
+    if counts["not_started"] and stop_reason != "cancelled":
         return 8
-    return 3 if counts["failed"] or counts["timed_out"] or counts["cancelled"] else 0
+    return 3 if any(counts[word] for word in ("failed", "timed_out", "cancelled", "not_started")) else 0
 
 
-def of_one_node(item: Standing) -> int:
-    """The remote code; 128+n for a signal, 124 for a time-out, 255 when there is none to pass on."""
+def of_one_node(item: Standing, stop_reason: str | None = None) -> int:
+    """The remote code; 128+n for a signal, 124 for a time-out or the deadline, 255 when there is none to pass on."""
+    if stop_reason == "deadline":
+        return TIMED_OUT
     end = item.end
     if end is None or one_node_failure(item) is not None:
         return OWN_FAILURE

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from edge_wire import calls
@@ -16,7 +17,10 @@ from edge_wire.errors import DatabaseUnavailable, EdgeError, ShuttingDown, Strea
 from edge_wire.v1 import command_pb2 as pb
 from edgectl.connect import Admin
 from edgectl.durations import parse_duration
+from edgectl.execution.stdin_source import StdinSource
 from edgectl.execution.tally import Tally
+
+Conversation = calls.Conversation[pb.ExecRequest, pb.ExecResponse]
 
 RECONNECT_FOR = timedelta(seconds=30)
 """How long an exec tries to get back to the admin; EDGECTL_RECONNECT_FOR sets another duration."""
@@ -28,12 +32,21 @@ class Feed:
     """The stream of one foreground exec."""
 
     def __init__(
-        self, *, admin: Admin, request: pb.CreateCommandRequest, tally: Tally, on_break: Callable[[EdgeError], None]
+        self,
+        *,
+        admin: Admin,
+        request: pb.CreateCommandRequest,
+        tally: Tally,
+        on_break: Callable[[EdgeError], None],
+        stdin: StdinSource | None = None,
     ) -> None:
         self._admin = admin
         self._request = request
         self._tally = tally
         self._on_break = on_break
+        self._stdin = stdin
+        self._conversation: Conversation | None = None
+        self._fatal: EdgeError | None = None
         self._reconnect_for = _reconnect_for().total_seconds()
         self._broken_since: float | None = None
         self._pause = _FIRST_PAUSE
@@ -60,24 +73,59 @@ class Feed:
         request = pb.CancelCommandRequest(command_id=self._tally.command_id)
         await self._admin.call(self._admin.commands.Cancel, request)
 
-    def _attempt(self) -> AsyncIterator[pb.WatchCommandResponse]:
-        return self._watch() if self._tally.is_accepted else self._exec()
+    async def resize(self, terminal: pb.Terminal) -> None:
+        """Tell the program that its terminal has another size; without a connection the next one has it."""
+        if self._conversation is not None:
+            with suppress(EdgeError):
+                await self._conversation.write(pb.ExecRequest(resize=terminal))
 
-    async def _exec(self) -> AsyncIterator[pb.WatchCommandResponse]:
+    def _attempt(self) -> AsyncIterator[pb.WatchCommandResponse]:
+        if not self._tally.is_accepted:
+            return self._exec(pb.ExecRequest(create=self._request))
+        if self._stdin is not None:
+            return self._exec(pb.ExecRequest(attach=self._watch_request()))
+        return self._watch()
+
+    async def _exec(self, first: pb.ExecRequest) -> AsyncIterator[pb.WatchCommandResponse]:
         conversation = calls.converse(self._admin.commands.Exec, token=self._admin.token)
+        bringing: asyncio.Task[None] | None = None
         try:
-            await conversation.write(pb.ExecRequest(create=self._request))
+            await conversation.write(first)
+            self._conversation = conversation
             async for response in conversation:
+                if self._stdin is not None and response.HasField("stdin_offset"):
+                    self._stdin.acknowledge(response.stdin_offset)
+                    if bringing is None:
+                        bringing = asyncio.create_task(self._bring(self._stdin, conversation, response.stdin_offset))
                 yield response.watch
         finally:
+            self._conversation = None
+            if bringing is not None:
+                bringing.cancel()
+            conversation.close()
+
+    async def _bring(self, stdin: StdinSource, conversation: Conversation, offset: int) -> None:
+        """Send stdin from an offset on. What breaks the conversation is told by its reading side."""
+        try:
+            async for chunk in stdin.chunks(offset):
+                with suppress(EdgeError):
+                    await conversation.write(pb.ExecRequest(stdin=chunk))
+        except EdgeError as error:
+            self._fatal = error
             conversation.close()
 
     async def _watch(self) -> AsyncIterator[pb.WatchCommandResponse]:
-        request = pb.WatchCommandRequest(command_id=self._tally.command_id, cursors=self._tally.cursors())
+        request = self._watch_request()
         async for response in calls.stream(self._admin.commands.Watch, request, token=self._admin.token):
             yield response
 
+    def _watch_request(self) -> pb.WatchCommandRequest:
+        return pb.WatchCommandRequest(command_id=self._tally.command_id, cursors=self._tally.cursors())
+
     async def _wait_or_raise(self, error: EdgeError) -> None:
+        if self._fatal is not None:
+            self._fatal.started = "unknown"
+            raise self._fatal
         now = asyncio.get_running_loop().time()
         if self._broken_since is None:
             self._broken_since = now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,11 +14,13 @@ from edge_wire.errors import EdgeError
 from edge_wire.v1 import node_pb2
 from edgectl import shapes
 from edgectl.connect import Admin, connected
-from edgectl.execution import exit_codes
+from edgectl.execution import exit_codes, raw_terminal
+from edgectl.execution.enter_key import enter_key
 from edgectl.execution.feed import Feed
 from edgectl.execution.interrupts import Interrupts
 from edgectl.execution.progress_line import ProgressLine
 from edgectl.execution.sink import Sink
+from edgectl.execution.stdin_source import StdinSource, open_source
 from edgectl.execution.tally import Tally
 from edgectl.execution.wishes import Wishes, to_request
 from edgectl.invocation import Invocation
@@ -65,9 +68,14 @@ class Foreground:
         self._view = choose_view(invocation, wishes, self._tally)
         self._feed = Feed(
             admin=admin,
-            request=to_request(wishes, is_exact=wishes.is_one_node and wishes.view != "none"),
+            request=to_request(
+                wishes,
+                is_exact=wishes.is_one_node and wishes.view != "none",
+                terminal=raw_terminal.terminal_size() if wishes.how.is_tty else None,
+            ),
             tally=self._tally,
             on_break=self._say_broken,
+            stdin=_open_stdin(wishes),
         )
         self._progress = ProgressLine(tally=self._tally, sink=self._sink, is_shown=self._has_progress())
 
@@ -75,7 +83,8 @@ class Foreground:
         """Returns the exit code. Raises EdgeError when the command was not accepted."""
         started = asyncio.get_running_loop().time()
         cancelling = _Later(self._cancel)
-        with Interrupts(on_first=cancelling.start) as interrupts:
+        hang_up = cancelling.start if self._wishes.how.is_tty else None
+        with Interrupts(on_first=cancelling.start, on_hang_up=hang_up) as interrupts, self._terminal():
             end = await self._read_or_leave(interrupts)
             is_cancelled = await cancelling.finish(_CANCEL_WITHIN)
         if end.left_with is not None:
@@ -85,6 +94,21 @@ class Foreground:
             raise end.failure
         elapsed = timedelta(seconds=asyncio.get_running_loop().time() - started)
         return await self._conclude(end, elapsed=elapsed, is_interrupted=interrupts.is_interrupted)
+
+    def _terminal(self) -> AbstractContextManager[None]:
+        """What our own terminal is used for meanwhile."""
+        if self._wishes.how.is_tty:
+            return raw_terminal.raw_terminal(self._resized)
+        is_free = not self._wishes.has_stdin and not self._invocation.is_machine and not self._invocation.is_quiet
+        return enter_key(self._say_pending) if is_free and sys.stdin.isatty() else nullcontext()
+
+    def _resized(self) -> None:
+        self._resizing = asyncio.ensure_future(self._feed.resize(raw_terminal.terminal_size()))
+
+    def _say_pending(self) -> None:
+        """Who is still running, as asked by the Enter key."""
+        for line in summary.pending_lines(self._tally.open_standings()):
+            self._note(line)
 
     async def _read_or_leave(self, interrupts: Interrupts) -> _End:
         reading = asyncio.create_task(self._read())
@@ -139,15 +163,16 @@ class Foreground:
             code = exit_codes.INTERRUPTED
         elif self._wishes.passes_code:
             failure = await self._explain(exit_codes.one_node_failure(standings[0]))
-            code = exit_codes.of_one_node(standings[0])
+            code = exit_codes.of_one_node(standings[0], self._tally.stop_reason)
         else:
-            code = exit_codes.of_fleet(counts, self._wishes)
+            code = exit_codes.of_fleet(counts, self._wishes, self._tally.stop_reason)
         return Result(
             command_id=self._tally.command_id,
             counts=counts,
             standings=standings,
             exit_code=code,
             elapsed=elapsed,
+            stop_reason=self._tally.stop_reason,
             failure=failure,
         )
 
@@ -230,6 +255,12 @@ class _Later:
         return failure is None
 
 
+def _open_stdin(wishes: Wishes) -> StdinSource | None:
+    if wishes.how.is_tty:
+        return open_source("-")
+    return open_source(wishes.how.stdin) if wishes.has_stdin else None
+
+
 def choose_view(invocation: Invocation, wishes: Wishes, tally: Tally) -> View:
     """The view that the words ask for."""
     if invocation.output == "json":
@@ -239,7 +270,7 @@ def choose_view(invocation: Invocation, wishes: Wishes, tally: Tally) -> View:
     if wishes.view == "none":
         return SilentView()
     terminals = frozenset(fd for fd, file in ((STDOUT, sys.stdout), (STDERR, sys.stderr)) if file.isatty())
-    harmless = frozenset() if wishes.is_raw else terminals
+    harmless = frozenset() if wishes.is_raw or wishes.how.is_tty else terminals
     if wishes.is_one_node:
         return ExactView(terminals=harmless)
     return StreamView(has_prefix=wishes.has_prefix, is_colored=invocation.has_color(), terminals=harmless)

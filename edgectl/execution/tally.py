@@ -43,6 +43,8 @@ class Standing:
     target: pb.Target
     state: pb.ExecutionState.ValueType = pb.EXECUTION_STATE_PENDING
     end: pb.ExecutionEnd | None = None
+    is_queued: bool = False
+    """It waits for its node."""
     has_contact: bool = True
     has_gap: bool = False
     offsets: dict[int, int] = field(default_factory=dict)
@@ -63,6 +65,8 @@ class Tally:
         self.command_id = ""
         self.standings: dict[str, Standing] = {}
         self.is_finished = False
+        self.stop_reason: str | None = None
+        """Why the command was stopped, once it is over and if it was."""
 
     @property
     def is_accepted(self) -> bool:
@@ -86,6 +90,8 @@ class Tally:
         happenings = [happening for event in response.events for happening in self._take_event(event)]
         if response.HasField("finished"):
             self.is_finished = True
+            word = shapes.word(pb.StopReason, response.finished.stop_reason, "STOP_REASON_")
+            self.stop_reason = None if word == "unspecified" else word
         return happenings
 
     def cursors(self) -> list[pb.ExecutionCursor]:
@@ -141,6 +147,8 @@ def _apply(item: Standing, event: pb.CommandEvent) -> Sequence[pb.CommandEvent]:
         if event.state <= item.state:
             return []
         item.state = event.state
+    elif kind == "queued":
+        item.is_queued = True
     elif kind in {"no_contact", "contact"}:
         item.has_contact = kind == "contact"
     return [event]

@@ -122,14 +122,20 @@ def _check_terminal(wishes: Wishes) -> None:
         raise UsageError("--tty is for one node that is named outright")
     if wishes.how.stdin != "none":
         raise UsageError("--tty and --stdin exclude each other", hint="a terminal's stdin is the terminal")
+    if wishes.view != "stream":
+        raise UsageError("--tty and --view exclude each other: a terminal shows itself")
 
 
-def to_request(wishes: Wishes, *, is_exact: bool = False, is_dry_run: bool = False) -> pb.CreateCommandRequest:
+def to_request(
+    wishes: Wishes, *, is_exact: bool = False, is_dry_run: bool = False, terminal: pb.Terminal | None = None
+) -> pb.CreateCommandRequest:
     """The request; it always carries a request id, so that sending it again creates nothing new."""
     spec = pb.CommandSpec(name=wishes.name, exact_output=is_exact, has_stdin=wishes.has_stdin)
     _set_program(spec, wishes)
     _set_pace(spec, wishes.pace)
     spec.user, spec.working_directory = wishes.how.user, wishes.how.cwd
+    if terminal is not None:
+        spec.terminal.CopyFrom(terminal)
     spec.environment.extend(read_environment(wishes.how.environment, wishes.how.environment_file))
     return pb.CreateCommandRequest(
         selector=wishes.selector.to_message(),

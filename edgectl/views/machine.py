@@ -166,6 +166,7 @@ def summary(result: Result) -> dict[str, Any]:
         "command": result.command_id,
         "counts": dict(result.counts),
         "exit_code": result.exit_code,
+        "stop_reason": result.stop_reason,
         "duration_ms": int(result.elapsed.total_seconds() * 1000),
     }
 

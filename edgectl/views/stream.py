@@ -48,6 +48,8 @@ class StreamView:
             missing = event.gap.to_offset - event.gap.from_offset
             word = shapes.word(pb.OutputStream, event.gap.stream, "OUTPUT_STREAM_")
             return [*self._flush(key, name), self._note(name, f"[{missing} bytes of {word} are missing]")]
+        if kind == "queued":
+            return [self._note(name, "[offline; it runs when the node is back]")]
         if kind == "no_contact":
             return [self._note(name, "[no contact; what was started runs on]")]
         if kind == "contact":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge_wire.names import printable
+from edge_wire.v1 import command_pb2 as pb
 from edgectl.execution.tally import OUTCOMES, Standing
 from edgectl.views.view import Result
 
@@ -33,6 +34,22 @@ def counts_line(result: Result) -> str:
     return " · ".join([*parts, f"{result.elapsed.total_seconds():.2f} s", f"command {result.command_id[:8]}"])
 
 
+def pending_lines(items: Iterable[Standing]) -> list[str]:
+    """Who is still running, waits for a turn, or waits for a node; one line each."""
+    groups: dict[str, list[str]] = {}
+    for item in items:
+        groups.setdefault(_where(item), []).append(item.target.node_name)
+    return [f"{word}: {_names(names)} ({len(names)})" for word, names in groups.items()] or ["nothing is running"]
+
+
+def _where(item: Standing) -> str:
+    if not item.has_contact:
+        return "no contact"
+    if item.state == pb.EXECUTION_STATE_PENDING:
+        return "offline, queued" if item.is_queued else "waiting"
+    return "running"
+
+
 def one_node_lines(item: Standing) -> list[str]:
     """What a remote exit code alone does not say: a time-out, a program that is not there, output held open."""
     end = item.end
@@ -50,6 +67,8 @@ def _reason(item: Standing) -> str:
     end = item.end
     if end is None:
         return word
+    if item.outcome in {"not_started", "cancelled"} and end.error_code:
+        return f"{word} ({_spoken(end.error_code)})"
     if end.error_message and end.error_code != "node_offline":
         return f"{word} ({printable(end.error_message, 120)})"
     if end.signal:

@@ -24,6 +24,8 @@ class Result:
     standings: Sequence[Standing]
     exit_code: int
     elapsed: timedelta
+    stop_reason: str | None = None
+    """Why the command was stopped before its time: `cancelled`, `max_errors`, `deadline`."""
     failure: EdgeError | None = None
     """What edgectl itself has to say, such as an offline node in one-node mode."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -14,10 +15,13 @@ from edge_server.commands.models import CommandRow, ExecutionRow
 from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.recorder import Recorder
 from edge_server.commands.service import CommandService
+from edge_server.commands.stdin_spool import Spools
 from edge_server.db.database import Database
+from edge_server.encryption import KEY_BYTES, Cipher
 from edge_server.sessions.registry import SessionRegistry
 from tests.edge_server.fleet import WallClock, a_caller, add_cluster, add_node
 
+CIPHER = Cipher([b"k" * KEY_BYTES])
 IN_OSLO = a_caller(clusters=["id-of-oslo"])
 IN_BERGEN = a_caller(clusters=["id-of-bergen"])
 
@@ -39,13 +43,21 @@ class Admin:
         self.dispatcher = Dispatcher(
             registry=SessionRegistry(),
             recorder=self.recorder,
+            spools=Spools(Path("/nonexistent")),
             reconnect_grace=timedelta(0),
             now=self.now,
             clock=clock,
         )
-        self.reconciler = Reconciler(db=db, dispatcher=self.dispatcher, admin_id="admin-1", now=self.now, clock=clock)
+        self.reconciler = Reconciler(
+            db=db, dispatcher=self.dispatcher, cipher=CIPHER, admin_id="admin-1", now=self.now, clock=clock
+        )
         self.commands = CommandService(
-            db=db, dispatcher=self.dispatcher, reconciler=self.reconciler, admin_id="admin-1", now=self.now
+            db=db,
+            dispatcher=self.dispatcher,
+            reconciler=self.reconciler,
+            cipher=CIPHER,
+            admin_id="admin-1",
+            now=self.now,
         )
 
     async def count(self, table: type[CommandRow | ExecutionRow | AuditRow]) -> int:

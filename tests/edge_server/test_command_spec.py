@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from edge_server.commands.convert import check_spec, fanout, kill_after, outcome_from_node, start_order
-from edge_server.commands.domain import Outcome, Portion
+from edge_server.commands.checks import check_spec
+from edge_server.commands.convert import kill_after, outcome_from_node, portion, start_order
+from edge_server.commands.domain import Outcome
+from edge_server.commands.pacing import Portion
 from edge_wire.errors import ArgvInvalid, InvalidValue
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import command_pb2 as pb
@@ -75,9 +77,9 @@ def test_a_duration_beyond_all_bounds_is_refused() -> None:
 
 
 def test_a_fanout_is_a_number_a_percentage_or_the_default() -> None:
-    assert fanout(pb.CommandSpec(fanout=pb.Portion(count=7))) == Portion(count=7)
-    assert fanout(pb.CommandSpec(fanout=pb.Portion(percent=25))) == Portion(percent=25)
-    assert fanout(pb.CommandSpec()) == Portion()
+    assert portion(pb.Portion(count=7)) == Portion(count=7)
+    assert portion(pb.Portion(percent=25)) == Portion(percent=25)
+    assert portion(pb.Portion()) == Portion()
 
 
 def test_a_node_is_told_the_program_its_time_and_its_first_credit() -> None:

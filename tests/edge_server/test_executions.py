@@ -14,22 +14,21 @@ from edge_server.commands.domain import (
     Event,
     ExecutionId,
     Outcome,
-    PacedRow,
-    PaceOptions,
-    Portion,
     State,
     count_outcomes,
-    decide,
     dropped_outcome,
     sources,
 )
-from tests.edge_server.fleet import PROPERTY
+from edge_server.commands.pacing import PacedRow, PaceOptions, Portion, decide
+from tests.edge_server.fleet import NOON, PROPERTY
 
 PENDING, SENT, RUNNING, ENDED = State.PENDING, State.SENT, State.RUNNING, State.ENDED
 
 FROM = (PENDING, SENT, RUNNING, ENDED)
 LEADS_TO: dict[Event, tuple[State | None, ...]] = {
     # from              PENDING  SENT     RUNNING  ENDED
+    Event.QUEUE: (PENDING, None, None, None),
+    Event.EXPIRE: (ENDED, None, None, None),
     Event.SEND: (SENT, None, None, None),
     Event.START: (RUNNING, RUNNING, None, None),
     Event.REPORT: (ENDED, ENDED, ENDED, None),
@@ -98,12 +97,14 @@ TWO_AT_ONCE = PaceOptions(fanout=Portion(count=2))
     ],
 )
 def test_the_pacer_starts_what_fits_in_frozen_order(states: tuple[State, ...], started: list[str]) -> None:
-    decision = decide(rows(*states), TWO_AT_ONCE)
+    decision = decide(rows(*states), TWO_AT_ONCE, NOON)
     assert (decision.start, decision.withhold) == (started, ())
 
 
 def test_after_a_cancel_nothing_starts_and_all_that_is_pending_is_withheld() -> None:
-    decision = decide(rows(RUNNING, PENDING, ENDED, PENDING), PaceOptions(fanout=Portion(count=9), is_cancelled=True))
+    decision = decide(
+        rows(RUNNING, PENDING, ENDED, PENDING), PaceOptions(fanout=Portion(count=9), is_cancelled=True), NOON
+    )
     assert (decision.start, decision.withhold) == ((), ["e1", "e3"])
 
 
@@ -126,7 +127,7 @@ class Fleet:
 
     def pump(self) -> None:
         while True:
-            decision = decide(rows(*self.states.values()), self.options)
+            decision = decide(rows(*self.states.values()), self.options, NOON)
             for name in decision.withhold:
                 self.happen(int(name[1:]), Event.WITHHOLD, Outcome.NOT_STARTED)
             for name in decision.start:

@@ -136,6 +136,7 @@ def test_the_summary_comes_last_and_only_an_error_behind_it() -> None:
         "command": COMMAND,
         "counts": tally.counts(),
         "exit_code": 4,
+        "stop_reason": None,
         "duration_ms": 210,
     }
     _, error = rows(view.finish(result_of(tally, failure=NodeOffline("edge11 is offline"))))
