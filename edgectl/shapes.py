@@ -171,6 +171,12 @@ def end(message: command_pb2.ExecutionEnd) -> dict[str, Any]:
     return facts
 
 
+def stop_reason(value: int) -> str | None:
+    """Why a command was stopped before its time: `cancelled`, `max_errors`, `deadline`."""
+    found = word(command_pb2.StopReason, value, "STOP_REASON_")
+    return None if found == "unspecified" else found
+
+
 def command(message: command_pb2.Command) -> dict[str, Any]:
     """Schema `edgectl.command/v1`."""
     spec = message.spec
@@ -180,9 +186,16 @@ def command(message: command_pb2.Command) -> dict[str, Any]:
         "name": spec.name or None,
         "argv": list(spec.argv.arguments) if spec.HasField("argv") else None,
         "shell": spec.shell if spec.HasField("shell") else None,
+        "script": {"name": spec.script.name, "arguments": list(spec.script.arguments)}
+        if spec.HasField("script")
+        else None,
+        "user": spec.user or None,
+        "cwd": spec.working_directory or None,
+        "environment": [variable.name for variable in spec.environment],
         "created_at": time_of(message, "created_at"),
         "finished_at": time_of(message, "finished_at"),
         "cancelled_at": time_of(message, "cancelled_at"),
+        "stop_reason": stop_reason(message.stop_reason),
         "principal": {"id": message.principal_id, "name": message.principal_name},
         "counts": counts(message.counts),
     }
@@ -195,6 +208,7 @@ def execution(message: command_pb2.Execution) -> dict[str, Any]:
         "node": {"id": message.node_id, "name": message.node_name},
         "cluster": message.cluster,
         "state": word(command_pb2.ExecutionState, message.state, "EXECUTION_STATE_"),
+        "queued_at": time_of(message, "queued_at"),
         "sent_at": time_of(message, "sent_at"),
         "started_at": time_of(message, "started_at"),
         "ended_at": time_of(message, "ended_at"),

@@ -90,8 +90,7 @@ class Tally:
         happenings = [happening for event in response.events for happening in self._take_event(event)]
         if response.HasField("finished"):
             self.is_finished = True
-            word = shapes.word(pb.StopReason, response.finished.stop_reason, "STOP_REASON_")
-            self.stop_reason = None if word == "unspecified" else word
+            self.stop_reason = shapes.stop_reason(response.finished.stop_reason)
         return happenings
 
     def cursors(self) -> list[pb.ExecutionCursor]:
