@@ -1,4 +1,4 @@
-"""The last lines for people: who did not end well and why, then the counts."""
+"""The last lines for people: who did not end well and why, whose output has holes, then the counts."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from collections.abc import Iterable
 
 from edge_wire.names import printable
 from edge_wire.v1 import command_pb2 as pb
+from edgectl import shapes
 from edgectl.execution.tally import OUTCOMES, Standing
+from edgectl.node_sets import distinct_names, fold_briefly
 from edgectl.views.view import Result
 
 _ALWAYS_SHOWN = ("ok", "failed", "offline")
-_NAMES_LIMIT = 8
+_EXPLAINED_BY_CODE = (pb.OUTCOME_NOT_STARTED, pb.OUTCOME_CANCELLED)
 
 
-def lines(result: Result) -> list[str]:
-    """Who did not end well, one line per way of not doing so; the counts are the last line."""
+def lines(result: Result, *, with_reasons: bool = True) -> list[str]:
+    """Who did not end well, one line per way of not doing so, unless that was shown before; counts come last."""
+    names = distinct_names(item.target for item in result.standings)
     groups: dict[str, list[str]] = {}
     for item in result.standings:
-        if item.outcome != "ok":
-            groups.setdefault(_reason(item), []).append(item.target.node_name)
-    found = [f"{reason}: {_names(names)}" for reason, names in sorted(groups.items())]
+        if with_reasons and item.outcome != "ok":
+            groups.setdefault(reason(item), []).append(names[item.target.execution_id])
+    found = [f"{why}: {fold_briefly(members)}" for why, members in sorted(groups.items())]
+    holed = [names[item.target.execution_id] for item in result.standings if item.has_gap]
+    if holed:
+        found.append(f"output incomplete: {fold_briefly(holed)}")
     return [*found, counts_line(result)]
 
 
@@ -36,10 +42,14 @@ def counts_line(result: Result) -> str:
 
 def pending_lines(items: Iterable[Standing]) -> list[str]:
     """Who is still running, waits for a turn, or waits for a node; one line each."""
+    known = list(items)
+    names = distinct_names(item.target for item in known)
     groups: dict[str, list[str]] = {}
-    for item in items:
-        groups.setdefault(_where(item), []).append(item.target.node_name)
-    return [f"{word}: {_names(names)} ({len(names)})" for word, names in groups.items()] or ["nothing is running"]
+    for item in known:
+        groups.setdefault(_where(item), []).append(names[item.target.execution_id])
+    return [f"{word}: {fold_briefly(members)} ({len(members)})" for word, members in groups.items()] or [
+        "nothing is running"
+    ]
 
 
 def _where(item: Standing) -> str:
@@ -57,17 +67,20 @@ def one_node_lines(item: Standing) -> list[str]:
         return []
     if end.output_held_open and not end.error_message and item.outcome != "timed_out":
         return [f"edgectl: {printable(item.target.node_name)}: a process left behind still holds the output open"]
-    return [f"edgectl: {printable(item.target.node_name)}: {_reason(item)}"]
+    return [f"edgectl: {printable(item.target.node_name)}: {reason(item)}"]
 
 
-def _reason(item: Standing) -> str:
-    if item.outcome is None:
-        return "not finished"
-    word = _spoken(item.outcome)
-    end = item.end
-    if end is None:
-        return word
-    if item.outcome in {"not_started", "cancelled"} and end.error_code:
+def reason(item: Standing) -> str:
+    """How it ended as far as is known: `ok`, `failed (exit 3)`, `not finished`."""
+    if item.end is not None:
+        return reason_of_end(item.end)
+    return "not finished" if item.outcome is None else _spoken(item.outcome)
+
+
+def reason_of_end(end: pb.ExecutionEnd) -> str:
+    """The outcome, with what explains it."""
+    word = _spoken(shapes.outcome_word(end.outcome))
+    if end.outcome in _EXPLAINED_BY_CODE and end.error_code:
         return f"{word} ({_spoken(end.error_code)})"
     if end.error_message and end.error_code != "node_offline":
         return f"{word} ({printable(end.error_message, 120)})"
@@ -76,12 +89,6 @@ def _reason(item: Standing) -> str:
     if end.HasField("exit_code") and end.exit_code:
         return f"{word} (exit {end.exit_code})"
     return word
-
-
-def _names(names: Iterable[str]) -> str:
-    known = sorted(printable(name) for name in names)
-    shown = ", ".join(known[:_NAMES_LIMIT])
-    return shown if len(known) <= _NAMES_LIMIT else f"{shown} and {len(known) - _NAMES_LIMIT} more"
 
 
 def _spoken(word: str) -> str:

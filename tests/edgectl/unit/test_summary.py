@@ -15,6 +15,7 @@ from tests.edgectl.unit.events import (
     WEB,
     ended,
     exited,
+    gap,
     killed,
     no_contact,
     ok,
@@ -95,17 +96,31 @@ def test_a_node_out_of_contact_is_named() -> None:
 
 def test_nodes_with_the_same_reason_share_a_line() -> None:
     tally = after(ended(exited(1)), ended(exited(1), of=DB))
-    assert lines(result_of(tally))[:-1] == ["failed (exit 1): db-1, web-1"]
+    assert lines(result_of(tally))[:-1] == ["failed (exit 1): db-1,web-1"]
     tally = after(ended(exited(1)), ended(exited(2), of=DB))
     assert lines(result_of(tally))[:-1] == ["failed (exit 1): web-1", "failed (exit 2): db-1"]
 
 
-def test_of_many_nodes_eight_are_named() -> None:
+def test_many_nodes_are_folded() -> None:
     targets = fleet(10)
     tally = after(*(ended(exited(1), of=target) for target in targets), targets=targets)
-    assert lines(result_of(tally))[0] == (
-        "failed (exit 1): edge01, edge02, edge03, edge04, edge05, edge06, edge07, edge08 and 2 more"
-    )
+    assert lines(result_of(tally))[0] == "failed (exit 1): edge[01-10]"
+
+
+def test_two_nodes_of_one_name_are_told_apart_by_their_clusters() -> None:
+    rome = pb.Target(execution_id="x-rome", node_name="web-1", cluster="rome")
+    tally = after(ended(exited(1)), ended(exited(1), of=rome), targets=(WEB, rome))
+    assert lines(result_of(tally))[0] == "failed (exit 1): web-1.oslo,web-1.rome"
+
+
+def test_output_with_a_hole_is_named_even_when_all_ended_well() -> None:
+    tally = after(gap(0, 4), ended(ok(stdout_bytes=4)), ended(ok(), of=DB))
+    assert lines(result_of(tally))[:-1] == ["output incomplete: web-1"]
+
+
+def test_reasons_that_were_shown_before_are_left_out() -> None:
+    tally = after(ended(exited(1)), ended(ok(), of=DB))
+    assert lines(result_of(tally), with_reasons=False) == [counts_line(result_of(tally))]
 
 
 def test_a_name_cannot_break_out_of_its_line() -> None:
