@@ -33,7 +33,7 @@ EXAMPLES = """Examples:
 
 edgectl exec web-1 -- uptime
 
-edgectl exec --all -- uname -r
+edgectl exec --all --view grouped -- uname -r
 
 edgectl exec 'edge[01-40]!edge07' -l role!=db --batch 10 --pause 30s --max-errors 2 -- systemctl restart nginx
 
@@ -54,6 +54,9 @@ class ViewChoice(StrEnum):
     """How output is shown."""
 
     STREAM = "stream"
+    GROUPED = "grouped"
+    DIFF = "diff"
+    SUMMARY = "summary"
     NONE = "none"
 
 
@@ -108,7 +111,13 @@ def execute(
     env_file: Annotated[str, typer.Option(help="A file of such lines.")] = "",
     stdin: Annotated[str, typer.Option(help="What every node reads: - for our own stdin, a file, or none.")] = "none",
     tty: Annotated[bool, typer.Option("--tty", "-t", help="A terminal on one node.")] = False,
-    view: Annotated[ViewChoice, typer.Option(help="How output is shown.")] = ViewChoice.STREAM,
+    view: Annotated[
+        ViewChoice,
+        typer.Option(
+            help="stream: lines as they come; grouped: identical outputs once; diff: how nodes differ from the largest"
+            " group; summary: who ended how; none."
+        ),
+    ] = ViewChoice.STREAM,
     no_prefix: Annotated[bool, typer.Option("--no-prefix", help="No node in front of lines.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Let terminal escapes through.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress line.")] = False,
@@ -168,6 +177,7 @@ def execute(
         exit_policy=exit_policy.value,
     )
     wishing.check(wishes, invocation.remote_argv)
+    wishing.check_display(wishes, is_machine=invocation.is_machine)
     if tty:
         _require_terminal(invocation)
     try:

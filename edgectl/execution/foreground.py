@@ -24,13 +24,11 @@ from edgectl.execution.stdin_source import StdinSource, open_source
 from edgectl.execution.tally import Tally
 from edgectl.execution.wishes import Wishes, to_request
 from edgectl.invocation import Invocation
+from edgectl.node_sets import distinct_names, fold_briefly
 from edgectl.output import error_line, note, relative
 from edgectl.views import summary
-from edgectl.views.exact import ExactView
-from edgectl.views.machine import DocumentView, EventsView
-from edgectl.views.silent import SilentView
-from edgectl.views.stream import StreamView
-from edgectl.views.view import STDERR, STDOUT, Result, View
+from edgectl.views.choose import choose_view, preview_of
+from edgectl.views.view import Result
 
 
 def run_foreground(invocation: Invocation, wishes: Wishes) -> int:
@@ -70,14 +68,16 @@ class Foreground:
             admin=admin,
             request=to_request(
                 wishes,
-                is_exact=wishes.is_one_node and wishes.view != "none",
+                is_exact=wishes.is_one_node and wishes.shows_output,
                 terminal=raw_terminal.terminal_size() if wishes.how.is_tty else None,
             ),
             tally=self._tally,
             on_break=self._say_broken,
             stdin=_open_stdin(wishes),
         )
-        self._progress = ProgressLine(tally=self._tally, sink=self._sink, is_shown=self._has_progress())
+        self._progress = ProgressLine(
+            tally=self._tally, sink=self._sink, is_shown=self._has_progress(), preview=preview_of(self._view)
+        )
 
     async def run(self) -> int:
         """Returns the exit code. Raises EdgeError when the command was not accepted."""
@@ -107,6 +107,7 @@ class Foreground:
 
     def _say_pending(self) -> None:
         """Who is still running, as asked by the Enter key."""
+        self._progress.move_down()
         for line in summary.pending_lines(self._tally.open_standings()):
             self._note(line)
 
@@ -218,10 +219,10 @@ class Foreground:
             self._note("left before the admin answered; it is not known whether the command was accepted")
 
     def _say_unfinished(self) -> None:
-        names = sorted(item.target.node_name for item in self._tally.open_standings())
-        if names:
-            shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-            self._note(f"not finished: {shown}")
+        names = distinct_names(item.target for item in self._tally.standings.values())
+        unfinished = [names[item.target.execution_id] for item in self._tally.open_standings()]
+        if unfinished:
+            self._note(f"not finished: {fold_briefly(unfinished)}")
 
     def _has_progress(self) -> bool:
         wanted = self._wishes.has_progress and not self._invocation.is_quiet and not self._wishes.is_one_node
@@ -230,8 +231,8 @@ class Foreground:
     def _last_lines(self, result: Result) -> list[str]:
         if self._invocation.is_quiet or self._invocation.is_machine:
             return []
-        if not self._wishes.passes_code:
-            return summary.lines(result)
+        if not self._wishes.passes_code or self._wishes.has_fleet_view:
+            return summary.lines(result, with_reasons=self._wishes.view != "summary")
         return [] if result.failure is not None else summary.one_node_lines(result.standings[0])
 
 
@@ -259,18 +260,3 @@ def _open_stdin(wishes: Wishes) -> StdinSource | None:
     if wishes.how.is_tty:
         return open_source("-")
     return open_source(wishes.how.stdin) if wishes.has_stdin else None
-
-
-def choose_view(invocation: Invocation, wishes: Wishes, tally: Tally) -> View:
-    """The view that the words ask for."""
-    if invocation.output == "json":
-        return DocumentView()
-    if invocation.output == "jsonl":
-        return EventsView(tally)
-    if wishes.view == "none":
-        return SilentView()
-    terminals = frozenset(fd for fd, file in ((STDOUT, sys.stdout), (STDERR, sys.stderr)) if file.isatty())
-    harmless = frozenset() if wishes.is_raw or wishes.how.is_tty else terminals
-    if wishes.is_one_node:
-        return ExactView(terminals=harmless)
-    return StreamView(has_prefix=wishes.has_prefix, is_colored=invocation.has_color(), terminals=harmless)

@@ -15,7 +15,7 @@ from edgectl.execution.brought import read_environment, read_script
 from edgectl.execution.portions import read_portion
 from edgectl.selectors import SelectorWords
 
-View = Literal["stream", "none"]
+View = Literal["stream", "grouped", "diff", "summary", "none"]
 ExitPolicy = Literal["auto", "fleet", "none"]
 Offline = Literal["fail", "skip", "queue"]
 
@@ -84,6 +84,16 @@ class Wishes:
         """Whether stdin is brought to the program."""
         return self.how.stdin != "none" or self.how.is_tty
 
+    @property
+    def has_fleet_view(self) -> bool:
+        """Whether even one node is shown as a fleet of one."""
+        return self.view in {"grouped", "diff", "summary"}
+
+    @property
+    def shows_output(self) -> bool:
+        """Whether anybody sees what nodes write."""
+        return self.view not in {"summary", "none"}
+
 
 def check(wishes: Wishes, remote_argv: Sequence[str] | None) -> None:
     """Refuse what cannot be meant. Raises UsageError, SelectorEmpty."""
@@ -101,6 +111,12 @@ def check(wishes: Wishes, remote_argv: Sequence[str] | None) -> None:
         raise SelectorEmpty(hint=hint)
     _check_pace(wishes.pace)
     _check_terminal(wishes)
+
+
+def check_display(wishes: Wishes, *, is_machine: bool) -> None:
+    """Refuse words that would do nothing beside others. Raises UsageError."""
+    if is_machine and wishes.view != "stream":
+        raise UsageError(f"--view {wishes.view} and -o json or jsonl exclude each other", hint="leave one of them out")
 
 
 def _check_pace(pace: Pace) -> None:

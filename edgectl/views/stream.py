@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from edge_wire.names import printable
 from edge_wire.v1 import command_pb2 as pb
-from edgectl import shapes
 from edgectl.execution.sink import Piece
 from edgectl.execution.tally import Happening
 from edgectl.views.escapes import harmless
+from edgectl.views.marks import missing_mark
 from edgectl.views.view import STDERR, STDOUT, Result
 
 LINE_LIMIT = 64 * 1024
@@ -46,8 +46,7 @@ class StreamView:
         if kind == "gap":
             key = (event.execution_id, event.gap.stream)
             missing = event.gap.to_offset - event.gap.from_offset
-            word = shapes.word(pb.OutputStream, event.gap.stream, "OUTPUT_STREAM_")
-            return [*self._flush(key, name), self._note(name, f"[{missing} bytes of {word} are missing]")]
+            return [*self._flush(key, name), self._note(name, missing_mark(missing, event.gap.stream))]
         if kind == "queued":
             return [self._note(name, "[offline; it runs when the node is back]")]
         if kind == "no_contact":

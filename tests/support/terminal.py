@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import re
 import signal
+import termios
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from tests.support.eventually import eventually
 from tests.support.programs import clean_environment, module_argv
+
+COLUMNS = 80
+_CONTROLS = re.compile(r"\x1b\[\??(\d*)([A-Za-z])|\r|\n|[^\x1b\r\n]+")
 
 
 class Terminal:
@@ -25,9 +30,12 @@ class Terminal:
         asyncio.get_running_loop().add_reader(master, self._read)
 
     @classmethod
-    async def start(cls, *words: str, environ: Mapping[str, str], stdout: Path | None = None) -> Terminal:
+    async def start(
+        cls, *words: str, environ: Mapping[str, str], stdout: Path | None = None, rows: int = 24
+    ) -> Terminal:
         """Start `edgectl` on a new terminal, which is its controlling one."""
         master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (rows, COLUMNS))
         try:
             output = stdout.open("wb") if stdout else None
             process = await asyncio.create_subprocess_exec(
@@ -49,6 +57,27 @@ class Terminal:
     def screen(self) -> str:
         """Everything that was shown, with carriage returns as the terminal made them."""
         return self._seen.decode(errors="replace")
+
+    @property
+    def visible(self) -> list[str]:
+        """The lines that a person sees now, without colours. Knows the controls that edgectl uses."""
+        lines, row, column = [""], 0, 0
+        for match in _CONTROLS.finditer(self.screen):
+            text, kind = match[0], match[2]
+            if text == "\r":
+                column = 0
+            elif text == "\n":
+                row += 1
+                lines += [""] * (row + 1 - len(lines))
+            elif kind == "A":
+                row -= int(match[1])
+            elif kind in {"K", "J"}:
+                lines[row] = lines[row][:column]
+                del lines[row + 1 if kind == "J" else len(lines) :]
+            elif kind is None:
+                lines[row] = lines[row][:column].ljust(column) + text + lines[row][column + len(text) :]
+                column += len(text)
+        return [line for line in lines if line]
 
     async def until(self, text: str) -> None:
         """Wait until this was shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from edge_agent.enroll import Wishes
 from edge_agent.enroll import enroll as enroll_agent
 from edge_wire.private_files import open_data_dir
+from tests.support.eventually import eventually
 from tests.support.harness import Installation
 from tests.support.terminal import Terminal
 
@@ -22,9 +24,9 @@ async def edgectl(pair: Installation) -> AsyncIterator[Typing]:
     """Starts `edgectl` on a terminal, with two nodes."""
     started: list[Terminal] = []
 
-    async def start(*words: str, stdout: Path | None = None, **environ: str) -> Terminal:
+    async def start(*words: str, stdout: Path | None = None, rows: int = 24, **environ: str) -> Terminal:
         known = {**pair.operator_environment(), **environ}
-        started.append(await Terminal.start(*words, environ=known, stdout=stdout))
+        started.append(await Terminal.start(*words, environ=known, stdout=stdout, rows=rows))
         return started[-1]
 
     yield start
@@ -75,6 +77,57 @@ async def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(edgectl: Typi
     (pair.directory / "go").touch()
     assert await quiet.wait() == 0
     assert "ended" not in quiet.screen
+
+
+FIRST_ENDS = "echo same; mkdir {0}/first 2>/dev/null || while [ ! -e {0}/go ]; do sleep 0.05; done"
+"""One node ends at once, the other one when it is told to."""
+
+
+async def test_groups_grow_on_a_terminal_until_the_last_one_ended(edgectl: Typing, pair: Installation) -> None:
+    words = ("exec", "--all", "-y", "--view", "grouped", "--shell", "--", FIRST_ENDS.format(pair.directory))
+    terminal = await edgectl(*words, NO_COLOR="1")
+    await terminal.until("1/2 ended")
+    group, progress = terminal.visible
+    assert re.fullmatch(r"same   edge0[12] \(1\)", group)
+    assert progress.startswith("1/2 ended · 0 not ok")
+    terminal.type("\n")
+    await eventually(lambda: len(terminal.visible) == 3 and terminal.visible[2].startswith("1/2 ended"))
+    assert re.fullmatch(r"running: edge0[12] \(1\)", terminal.visible[0])
+    assert terminal.visible[1] == group
+    (pair.directory / "go").touch()
+    assert await terminal.wait() == 0
+    _, group, counts = terminal.visible
+    assert group == "same   edge[01-02] (2)"
+    assert counts.startswith("2 ok · 0 failed")
+
+
+async def test_the_groups_never_take_more_lines_than_the_terminal_has(edgectl: Typing, pair: Installation) -> None:
+    await pair.add_agent("edge03")
+    script = FIRST_ENDS.format(pair.directory).replace("same", "$$").replace("||", "|| mkdir {}/second 2>/dev/null ||")
+    words = ("exec", "--all", "-y", "--view", "grouped", "--shell", "--", script.format(pair.directory))
+    terminal = await edgectl(*words, rows=3, NO_COLOR="1")
+    await terminal.until("2/3 ended")
+    groups, progress = terminal.visible
+    assert groups == "and 2 more groups"
+    assert progress.startswith("2/3 ended")
+    (pair.directory / "go").touch()
+    assert await terminal.wait() == 0
+    assert len(terminal.visible) == 4
+
+
+async def test_ctrl_c_keeps_the_groups_that_arrived_and_says_who_did_not_finish(
+    edgectl: Typing, pair: Installation
+) -> None:
+    words = ("exec", "--all", "-y", "--view", "grouped", "--shell", "--", FIRST_ENDS.format(pair.directory))
+    terminal = await edgectl(*words, NO_COLOR="1")
+    await terminal.until("1/2 ended")
+    terminal.type("\x03")
+    assert await terminal.wait() == 130
+    shown = "\n".join(terminal.visible)
+    assert re.search(r"^same   edge0[12] \(1\)$", shown, re.MULTILINE)
+    assert re.search(r"^same   edge0[12] \(1\) · cancelled \(SIGTERM\)$", shown, re.MULTILINE)
+    assert re.search(r"^cancelled \(SIGTERM\): edge0[12]$", shown, re.MULTILINE)
+    assert "1 ok · 0 failed · 1 cancelled" in shown
 
 
 async def test_ctrl_c_cancels_and_a_second_one_leaves(edgectl: Typing, pair: Installation) -> None:

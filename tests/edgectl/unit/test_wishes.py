@@ -13,10 +13,11 @@ from edge_wire.errors import SelectorEmpty, UsageError
 from edge_wire.v1 import command_pb2 as pb
 from edge_wire.v1 import selector_pb2
 from edgectl.execution.portions import read_portion
-from edgectl.execution.wishes import How, Pace, Wishes, check, to_request
+from edgectl.execution.wishes import How, Pace, View, Wishes, check, check_display, to_request
 from edgectl.selectors import SelectorWords
 
 UPTIME = ["uptime"]
+ONE = SelectorWords(nodes=["web-1"])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,19 @@ def test_an_exit_policy_keeps_the_remote_code_from_passing(policy: str) -> None:
     wishes = Wishes(selector=SelectorWords(nodes=["web-1"]), exit_policy="fleet" if policy == "fleet" else "none")
     assert wishes.is_one_node
     assert not wishes.passes_code
+
+
+@pytest.mark.parametrize("view", ["grouped", "diff", "summary", "none"])
+def test_a_view_beside_machine_output_would_do_nothing_and_is_refused(view: View) -> None:
+    wishes = Wishes(selector=ONE, view=view)
+    check_display(wishes, is_machine=False)
+    with pytest.raises(UsageError, match=f"--view {view} and -o json or jsonl exclude each other"):
+        check_display(wishes, is_machine=True)
+
+
+@pytest.mark.parametrize(("view", "is_seen"), [("stream", True), ("diff", True), ("summary", False), ("none", False)])
+def test_output_is_seen_in_some_views_only(view: View, is_seen: bool) -> None:
+    assert Wishes(selector=ONE, view=view).shows_output == is_seen
 
 
 def test_a_whole_wish_is_accepted() -> None:
