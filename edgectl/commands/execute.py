@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -118,6 +119,9 @@ def execute(
             " group; summary: who ended how; none."
         ),
     ] = ViewChoice.STREAM,
+    outdir: Annotated[
+        Path | None, typer.Option(help="Keep what each node writes in this directory: NAME and NAME.err.")
+    ] = None,
     no_prefix: Annotated[bool, typer.Option("--no-prefix", help="No node in front of lines.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Let terminal escapes through.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress line.")] = False,
@@ -169,6 +173,7 @@ def execute(
             is_tty=tty,
         ),
         view=view.value,
+        outdir=outdir,
         is_raw=raw,
         has_prefix=not no_prefix,
         has_progress=not no_progress,
@@ -177,7 +182,7 @@ def execute(
         exit_policy=exit_policy.value,
     )
     wishing.check(wishes, invocation.remote_argv)
-    wishing.check_display(wishes, is_machine=invocation.is_machine)
+    wishing.check_display(wishes, is_machine=invocation.is_machine, is_detached=detach)
     if tty:
         _require_terminal(invocation)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,10 +18,11 @@ from edgectl.execution import exit_codes, raw_terminal
 from edgectl.execution.enter_key import enter_key
 from edgectl.execution.feed import Feed
 from edgectl.execution.interrupts import Interrupts
+from edgectl.execution.output_files import OutputFiles
 from edgectl.execution.progress_line import ProgressLine
-from edgectl.execution.sink import Sink
+from edgectl.execution.sink import Sink, Writable
 from edgectl.execution.stdin_source import StdinSource, open_source
-from edgectl.execution.tally import Tally
+from edgectl.execution.tally import Happening, Tally
 from edgectl.execution.wishes import Wishes, to_request
 from edgectl.invocation import Invocation
 from edgectl.node_sets import distinct_names, fold_briefly
@@ -64,6 +65,7 @@ class Foreground:
         self._accepted = asyncio.Event()
         self._sink = Sink()
         self._view = choose_view(invocation, wishes, self._tally)
+        self._files = OutputFiles(wishes.outdir, self._tally) if wishes.outdir else None
         self._feed = Feed(
             admin=admin,
             request=to_request(
@@ -133,14 +135,19 @@ class Foreground:
                 happenings = self._tally.take(response)
                 if self._tally.is_accepted:
                     self._accepted.set()
-                await self._sink.put(self._progress.before(self._view.show(happenings)))
+                await self._sink.put(self._pieces(happenings))
                 if self._tally.is_settled and not self._tally.has_every_end:
                     break
+            await self._sink.put(self._files.finish() if self._files else [])
         except EdgeError as error:
             return error
         finally:
             await responses.aclose()  # type: ignore[attr-defined]  # it is an async generator
         return None
+
+    def _pieces(self, happenings: Sequence[Happening]) -> list[Writable]:
+        files = self._files.show(happenings) if self._files else []
+        return [*files, *self._progress.before(self._view.show(happenings))]
 
     async def _conclude(self, end: _End, *, elapsed: timedelta, is_interrupted: bool) -> int:
         result = await self._judge(end, elapsed=elapsed, is_interrupted=is_interrupted)

@@ -12,6 +12,16 @@ import select
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+from edge_wire.errors import EdgeError
+
+
+class Writable(Protocol):
+    """Something that can be written."""
+
+    def write(self) -> None:
+        """Runs in the sink's thread and may block. Raises OSError, EdgeError."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +31,27 @@ class Piece:
     descriptor: int
     data: bytes
 
+    def write(self) -> None:
+        """Write all of it, also to a descriptor that does not block."""
+        rest = memoryview(self.data)
+        while rest:
+            try:
+                rest = rest[os.write(self.descriptor, rest) :]
+            except BlockingIOError:
+                select.select([], [self.descriptor], [])
+
 
 class Sink:
     """Writes pieces in order. The thread is a daemon: a stalled reader cannot keep the program from leaving."""
 
     def __init__(self) -> None:
-        self._work: queue.SimpleQueue[tuple[Sequence[Piece], asyncio.Future[None]]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Sequence[Writable], asyncio.Future[None]]] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._write_all, name="sink", daemon=True).start()
 
-    async def put(self, pieces: Sequence[Piece]) -> None:
+    async def put(self, pieces: Sequence[Writable]) -> None:
         """Write and wait until it is written. Raises BrokenPipeError when the reader left, OSError when the disk is
-        full."""
+        full, and what else writing a piece raises."""
         if pieces:
             done = self._loop.create_future()
             self._work.put((pieces, done))
@@ -41,11 +60,11 @@ class Sink:
     def _write_all(self) -> None:
         while True:
             pieces, done = self._work.get()
-            failure: OSError | None = None
+            failure: OSError | EdgeError | None = None
             try:
                 for piece in pieces:
-                    write_whole(piece)
-            except OSError as error:
+                    piece.write()
+            except (OSError, EdgeError) as error:
                 failure = error
             try:
                 self._loop.call_soon_threadsafe(_conclude, done, failure)
@@ -53,17 +72,7 @@ class Sink:
                 return
 
 
-def write_whole(piece: Piece) -> None:
-    """Write all of it, also to a descriptor that does not block."""
-    rest = memoryview(piece.data)
-    while rest:
-        try:
-            rest = rest[os.write(piece.descriptor, rest) :]
-        except BlockingIOError:
-            select.select([], [piece.descriptor], [])
-
-
-def _conclude(done: asyncio.Future[None], failure: OSError | None) -> None:
+def _conclude(done: asyncio.Future[None], failure: OSError | EdgeError | None) -> None:
     if done.cancelled():
         return
     if failure is None:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 from edge_wire.errors import SelectorEmpty, UsageError
@@ -62,6 +63,7 @@ class Wishes:
     pace: Pace = field(default_factory=Pace)
     how: How = field(default_factory=How)
     view: View = "stream"
+    outdir: Path | None = None
     is_raw: bool = False
     has_prefix: bool = True
     has_progress: bool = True
@@ -92,7 +94,7 @@ class Wishes:
     @property
     def shows_output(self) -> bool:
         """Whether anybody sees what nodes write."""
-        return self.view not in {"summary", "none"}
+        return self.view not in {"summary", "none"} or self.outdir is not None
 
 
 def check(wishes: Wishes, remote_argv: Sequence[str] | None) -> None:
@@ -113,10 +115,12 @@ def check(wishes: Wishes, remote_argv: Sequence[str] | None) -> None:
     _check_terminal(wishes)
 
 
-def check_display(wishes: Wishes, *, is_machine: bool) -> None:
+def check_display(wishes: Wishes, *, is_machine: bool, is_detached: bool) -> None:
     """Refuse words that would do nothing beside others. Raises UsageError."""
     if is_machine and wishes.view != "stream":
         raise UsageError(f"--view {wishes.view} and -o json or jsonl exclude each other", hint="leave one of them out")
+    if is_detached and wishes.outdir is not None:
+        raise UsageError("--outdir and --detach exclude each other", hint="leave one of them out")
 
 
 def _check_pace(pace: Pace) -> None:

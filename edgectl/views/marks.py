@@ -13,7 +13,7 @@ def missing_mark(size: int, stream: int) -> str:
 
 def cut_mark(size: int, stream: int) -> str:
     """For bytes that arrived and that a view did not keep."""
-    return f"[{size} more bytes of {_word(stream)} are not shown]"
+    return f"[{size} more bytes of {_word(stream)} are not shown; --outdir keeps them all]"
 
 
 def _word(stream: int) -> str:

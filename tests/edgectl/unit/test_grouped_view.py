@@ -74,14 +74,14 @@ def test_a_hole_is_marked_where_it_is() -> None:
     assert finished(tally, view).splitlines()[1:] == ["on", "[8 bytes of stdout are missing]", "e"]
 
 
-def test_what_was_not_kept_is_marked() -> None:
+def test_what_was_not_kept_is_marked_and_says_where_all_of_it_would_be() -> None:
     tally = tally_of(WEB)
     view = GroupedView(tally=tally, look=PIPE, gathering=Gathering(stream_limit=6))
     view.show([happening(output(b"one\ntwo\nthree\n")), happening(ended(ok()))])
     assert finished(tally, view).splitlines()[1:] == [
         "one",
         "tw",
-        "[8 more bytes of stdout are not shown]",
+        "[8 more bytes of stdout are not shown; --outdir keeps them all]",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -62,14 +63,22 @@ def test_an_exit_policy_keeps_the_remote_code_from_passing(policy: str) -> None:
 @pytest.mark.parametrize("view", ["grouped", "diff", "summary", "none"])
 def test_a_view_beside_machine_output_would_do_nothing_and_is_refused(view: View) -> None:
     wishes = Wishes(selector=ONE, view=view)
-    check_display(wishes, is_machine=False)
+    check_display(wishes, is_machine=False, is_detached=False)
     with pytest.raises(UsageError, match=f"--view {view} and -o json or jsonl exclude each other"):
-        check_display(wishes, is_machine=True)
+        check_display(wishes, is_machine=True, is_detached=False)
+
+
+def test_files_of_a_command_that_nobody_waits_for_are_refused() -> None:
+    wishes = Wishes(selector=ONE, outdir=Path("out"))
+    check_display(wishes, is_machine=True, is_detached=False)
+    with pytest.raises(UsageError, match="--outdir and --detach exclude each other"):
+        check_display(wishes, is_machine=False, is_detached=True)
 
 
 @pytest.mark.parametrize(("view", "is_seen"), [("stream", True), ("diff", True), ("summary", False), ("none", False)])
-def test_output_is_seen_in_some_views_only(view: View, is_seen: bool) -> None:
+def test_output_is_seen_in_a_view_or_in_files(view: View, is_seen: bool) -> None:
     assert Wishes(selector=ONE, view=view).shows_output == is_seen
+    assert Wishes(selector=ONE, view=view, outdir=Path("out")).shows_output
 
 
 def test_a_whole_wish_is_accepted() -> None:
