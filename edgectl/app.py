@@ -26,7 +26,7 @@ COMMANDS: dict[str, Entry] = {
     "node": Entry("node", "Nodes: list, show, set, alias, move, delete."),
     "cluster": Entry("cluster", "Clusters: list, show, create, set, delete."),
     "enroll-key": Entry("enroll_key", "Enrollment keys: what lets new machines join."),
-    "command": Entry("command", "Commands that ran: list, show, cancel."),
+    "command": Entry("command", "Commands as records: list, show, logs, wait, attach, cancel, retry, diff, delete."),
     "token": Entry("token", "Tokens: list, show, create, delete."),
     "audit": Entry("audit", "The audit log: who changed what."),
     "admin": Entry("admin", "The admin itself: status."),

@@ -10,6 +10,7 @@ import typer
 from edge_wire.errors import InvalidValue
 from edgectl.invocation import Invocation
 
+CommandId = Annotated[str, typer.Argument(help="Id of the command, or its first characters.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

@@ -12,13 +12,13 @@ from edge_wire.names import printable
 from edge_wire.v1 import command_pb2 as pb
 from edgectl import shapes
 from edgectl.app import new_app
+from edgectl.asking import confirm
+from edgectl.commands import command_again, command_watch
 from edgectl.connect import ask
-from edgectl.options import invocation_of
+from edgectl.options import CommandId, Yes, invocation_of
 from edgectl.output import Column, column, emit_list, emit_object, note, text_of, time_column
 
-app = new_app("Commands that ran: list, show, cancel.")
-
-Id = Annotated[str, typer.Argument(help="Id of the command, or its first characters.")]
+app = new_app("Commands as records: list, show, logs, wait, attach, cancel, retry, diff, delete.")
 
 
 @app.command("list", epilog="Example: edgectl command list --limit 10")
@@ -40,7 +40,7 @@ def list_commands(
 
 
 @app.command(epilog="Example: edgectl command show 9f3c -o json")
-def show(ctx: typer.Context, id: Id) -> None:  # noqa: A002  # its name on the command line
+def show(ctx: typer.Context, id: CommandId) -> None:  # noqa: A002  # its name on the command line
     """Show one command with its executions."""
     invocation = invocation_of(ctx)
     found = ask(invocation, lambda admin: admin.call(admin.commands.Get, pb.GetCommandRequest(command_id=id)))
@@ -61,7 +61,7 @@ def show(ctx: typer.Context, id: Id) -> None:  # noqa: A002  # its name on the c
 
 
 @app.command(epilog="Example: edgectl command cancel 9f3c")
-def cancel(ctx: typer.Context, id: Id) -> None:  # noqa: A002  # as above
+def cancel(ctx: typer.Context, id: CommandId) -> None:  # noqa: A002  # as above
     """End what runs and start nothing more."""
     invocation = invocation_of(ctx)
     request = pb.CancelCommandRequest(command_id=id)
@@ -75,6 +75,26 @@ def cancel(ctx: typer.Context, id: Id) -> None:  # noqa: A002  # as above
     emit_object(invocation, row, text=text)
 
 
+@app.command(epilog="Example: edgectl command delete 9f3c --yes")
+def delete(ctx: typer.Context, id: CommandId, yes: Yes = False) -> None:  # noqa: A002  # as above
+    """Delete a command that is over, with everything that is kept of it."""
+    invocation = invocation_of(ctx)
+    confirm(invocation, f"delete command {id}", is_yes=yes)
+    ask(invocation, lambda admin: admin.call(admin.commands.Delete, pb.DeleteCommandRequest(command_id=id)))
+    note(f"deleted command {id}")
+
+
+app.command(epilog="Examples: edgectl command logs 9f3c · edgectl command logs 9f3c edge07 --view grouped")(
+    command_watch.logs
+)
+app.command(epilog="Example: edgectl command wait 9f3c --timeout 10m")(command_watch.wait)
+app.command(epilog="Example: edgectl command attach 9f3c --view grouped")(command_watch.attach)
+app.command(epilog="Examples: edgectl command retry 9f3c · edgectl command retry 9f3c --only failed,offline")(
+    command_again.retry
+)
+app.command(epilog="Example: edgectl command diff 9f3c 41aa --brief")(command_again.diff)
+
+
 def _outcomes(counts: Mapping[str, int]) -> str:
     ended = {name: count for name, count in counts.items() if name != "total" and count}
     open_count = counts["total"] - sum(ended.values())
@@ -83,4 +103,6 @@ def _outcomes(counts: Mapping[str, int]) -> str:
 
 
 def _program(row: Mapping[str, Any]) -> str:
+    if row["script"] is not None:
+        return printable(f"--script {shlex.join([row['script']['name'], *row['script']['arguments']])}", 80)
     return printable(row["shell"] if row["shell"] is not None else shlex.join(row["argv"] or []), 80)

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from edge_wire.errors import EdgeError, UsageError
-from edge_wire.v1 import command_pb2 as pb
 from edgectl.app import new_app
-from edgectl.asking import agrees
-from edgectl.connect import ask
 from edgectl.durations import parse_duration
+from edgectl.execution import creation
 from edgectl.execution import wishes as wishing
+from edgectl.execution.choices import OfflineChoice, PolicyChoice, ViewChoice
 from edgectl.execution.exit_codes import OWN_FAILURE
 from edgectl.execution.foreground import run_foreground
 from edgectl.execution.wishes import How, Pace, Wishes
 from edgectl.invocation import Invocation
 from edgectl.options import Yes, invocation_of
-from edgectl.output import Column, emit_list, emit_object, fail, text_of
+from edgectl.output import fail
 from edgectl.selectors import All, Clusters, Exclude, Expressions, From, Labels, Online, Pick, SelectorWords, read_list
 
 app = new_app("Run a command on nodes, now, and stream back what it writes.")
-
-ASK_ABOVE = 20
-"""More targets than this are asked about on a terminal."""
 
 EXAMPLES = """Examples:
 
@@ -49,32 +43,6 @@ edgectl exec --all --stdin banner.txt -- tee /etc/motd
 edgectl exec web-1 --tty -- top
 
 edgectl exec web-1 -- cat /etc/hosts > hosts-of-web-1"""
-
-
-class ViewChoice(StrEnum):
-    """How output is shown."""
-
-    STREAM = "stream"
-    GROUPED = "grouped"
-    DIFF = "diff"
-    SUMMARY = "summary"
-    NONE = "none"
-
-
-class OfflineChoice(StrEnum):
-    """What offline nodes mean."""
-
-    FAIL = "fail"
-    SKIP = "skip"
-    QUEUE = "queue"
-
-
-class PolicyChoice(StrEnum):
-    """Which exit code."""
-
-    AUTO = "auto"
-    FLEET = "fleet"
-    NONE = "none"
 
 
 @app.command(epilog=EXAMPLES)
@@ -187,11 +155,12 @@ def execute(
         _require_terminal(invocation)
     try:
         if dry_run:
-            return _show_targets(invocation, wishes)
-        if detach and wishes.has_stdin:
-            raise UsageError("--detach leaves nobody to bring stdin", hint="leave out --detach")
-        _ask_when_large(invocation, wishes, is_yes=yes)
-        return _detach(invocation, wishes) if detach else run_foreground(invocation, wishes)
+            return creation.show_targets(invocation, wishing.to_request(wishes))
+        if wishes.selector.may_be_many or len(wishes.selector.nodes) > creation.ASK_ABOVE:
+            creation.ask_when_large(invocation, wishing.to_request(wishes), is_yes=yes)
+        if detach:
+            return creation.detach(invocation, wishing.to_request(wishes))
+        return run_foreground(invocation, wishes)
     except EdgeError as error:
         if not wishes.passes_code or isinstance(error, UsageError):
             raise
@@ -209,49 +178,3 @@ def _require_terminal(invocation: Invocation) -> None:
 
 def _span(text: str) -> timedelta | None:
     return parse_duration(text) if text else None
-
-
-def _show_targets(invocation: Invocation, wishes: Wishes) -> int:
-    rows = [_target(item) for item in _create(invocation, wishes, is_dry_run=True).targets]
-    columns = [
-        Column(title="NODE", show=lambda row: text_of(row["node"]["name"])),
-        Column(title="CLUSTER", show=lambda row: text_of(row["cluster"])),
-        Column(title="ID", show=lambda row: text_of(row["node"]["id"]), is_wide=True),
-    ]
-    emit_list(invocation, rows, columns, empty="no nodes")
-    return 0
-
-
-def _detach(invocation: Invocation, wishes: Wishes) -> int:
-    made = _create(invocation, wishes)
-    row = {
-        "schema": "edgectl.exec.accepted/v1",
-        "command": made.command_id,
-        "repeated": made.repeated_request,
-        "targets": [_target(item) for item in made.targets],
-    }
-    emit_object(invocation, row, text=made.command_id)
-    return 0
-
-
-def _create(invocation: Invocation, wishes: Wishes, *, is_dry_run: bool = False) -> pb.CreateCommandResponse:
-    request = wishing.to_request(wishes, is_dry_run=is_dry_run)
-    return ask(invocation, lambda admin: admin.call(admin.commands.Create, request))
-
-
-def _target(target: pb.Target) -> dict[str, Any]:
-    return {
-        "schema": "edgectl.exec.target/v1",
-        "node": {"id": target.node_id, "name": target.node_name},
-        "cluster": target.cluster,
-    }
-
-
-def _ask_when_large(invocation: Invocation, wishes: Wishes, *, is_yes: bool) -> None:
-    """More than 20 targets from a terminal are asked about. Raises UsageError when the answer is no."""
-    may_be_large = wishes.selector.may_be_many or len(wishes.selector.nodes) > ASK_ABOVE
-    if is_yes or not may_be_large or invocation.is_machine or not sys.stdin.isatty():
-        return
-    count = len(_create(invocation, wishes, is_dry_run=True).targets)
-    if count > ASK_ABOVE and not agrees(f"run on {count} nodes"):
-        raise UsageError("nothing was run")

@@ -1,4 +1,4 @@
-"""The stream of one foreground exec: made once, and taken up again where it broke.
+"""The stream of one command: made once or only watched, and taken up again where it broke.
 
 The request carries an id, so asking again before the admin said "accepted" creates nothing twice; after that the
 command is durable and `Watch` goes on from the cursors.
@@ -29,19 +29,19 @@ _LONGEST_PAUSE = 2.0
 
 
 class Feed:
-    """The stream of one foreground exec."""
+    """The stream of one command that is made by `ask`, or that is there and watched."""
 
     def __init__(
         self,
         *,
         admin: Admin,
-        request: pb.CreateCommandRequest,
+        ask: pb.CreateCommandRequest | pb.WatchCommandRequest,
         tally: Tally,
         on_break: Callable[[EdgeError], None],
         stdin: StdinSource | None = None,
     ) -> None:
         self._admin = admin
-        self._request = request
+        self._ask = ask
         self._tally = tally
         self._on_break = on_break
         self._stdin = stdin
@@ -62,7 +62,7 @@ class Feed:
                     self._broken_since = None
                     self._pause = _FIRST_PAUSE
                     yield response
-                    if response.HasField("finished"):
+                    if response.HasField("finished") or response.up_to_date:
                         return
                 raise StreamBroken
             except EdgeError as error:
@@ -80,8 +80,8 @@ class Feed:
                 await self._conversation.write(pb.ExecRequest(resize=terminal))
 
     def _attempt(self) -> AsyncIterator[pb.WatchCommandResponse]:
-        if not self._tally.is_accepted:
-            return self._exec(pb.ExecRequest(create=self._request))
+        if not self._tally.is_accepted and isinstance(self._ask, pb.CreateCommandRequest):
+            return self._exec(pb.ExecRequest(create=self._ask))
         if self._stdin is not None:
             return self._exec(pb.ExecRequest(attach=self._watch_request()))
         return self._watch()
@@ -120,7 +120,12 @@ class Feed:
             yield response
 
     def _watch_request(self) -> pb.WatchCommandRequest:
-        return pb.WatchCommandRequest(command_id=self._tally.command_id, cursors=self._tally.cursors())
+        request = pb.WatchCommandRequest()
+        if isinstance(self._ask, pb.WatchCommandRequest):
+            request.CopyFrom(self._ask)
+        request.command_id = self._tally.command_id or request.command_id
+        request.cursors.extend(self._tally.cursors())
+        return request
 
     async def _wait_or_raise(self, error: EdgeError) -> None:
         if self._fatal is not None:

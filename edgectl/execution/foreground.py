@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from edge_wire.errors import EdgeError
+from edge_wire.v1 import command_pb2 as pb
 from edge_wire.v1 import node_pb2
 from edgectl import shapes
 from edgectl.connect import Admin, connected
@@ -31,13 +32,15 @@ from edgectl.views import summary
 from edgectl.views.choose import choose_view, preview_of
 from edgectl.views.view import Result
 
+Ask = pb.CreateCommandRequest | pb.WatchCommandRequest
 
-def run_foreground(invocation: Invocation, wishes: Wishes) -> int:
-    """Run it and wait. Returns the exit code. Raises EdgeError when it could not be made at all."""
+
+def run_foreground(invocation: Invocation, wishes: Wishes, ask: Ask | None = None) -> int:
+    """Run it, or watch what is there, and wait. Returns the exit code. Raises EdgeError when that is not possible."""
 
     async def work() -> int:
         async with connected(invocation) as admin:
-            return await Foreground(invocation=invocation, wishes=wishes, admin=admin).run()
+            return await Foreground(invocation=invocation, wishes=wishes, admin=admin, ask=ask).run()
 
     return asyncio.run(work())
 
@@ -57,7 +60,7 @@ class _End:
 class Foreground:
     """One exec that waits."""
 
-    def __init__(self, *, invocation: Invocation, wishes: Wishes, admin: Admin) -> None:
+    def __init__(self, *, invocation: Invocation, wishes: Wishes, admin: Admin, ask: Ask | None = None) -> None:
         self._invocation = invocation
         self._wishes = wishes
         self._admin = admin
@@ -66,13 +69,10 @@ class Foreground:
         self._sink = Sink()
         self._view = choose_view(invocation, wishes, self._tally)
         self._files = OutputFiles(wishes.outdir, self._tally) if wishes.outdir else None
+        self._is_watching = isinstance(ask, pb.WatchCommandRequest)
         self._feed = Feed(
             admin=admin,
-            request=to_request(
-                wishes,
-                is_exact=wishes.is_one_node and wishes.shows_output,
-                terminal=raw_terminal.terminal_size() if wishes.how.is_tty else None,
-            ),
+            ask=ask if ask is not None else _request_of(wishes),
             tally=self._tally,
             on_break=self._say_broken,
             stdin=_open_stdin(wishes),
@@ -86,7 +86,8 @@ class Foreground:
         started = asyncio.get_running_loop().time()
         cancelling = _Later(self._cancel)
         hang_up = cancelling.start if self._wishes.how.is_tty else None
-        with Interrupts(on_first=cancelling.start, on_hang_up=hang_up) as interrupts, self._terminal():
+        on_first = None if self._is_watching else cancelling.start
+        with Interrupts(on_first=on_first, on_hang_up=hang_up) as interrupts, self._terminal():
             end = await self._read_or_leave(interrupts)
             is_cancelled = await cancelling.finish(_CANCEL_WITHIN)
         if end.left_with is not None:
@@ -261,6 +262,11 @@ class _Later:
         self._task.cancel()
         (failure,) = await asyncio.gather(self._task, return_exceptions=True)
         return failure is None
+
+
+def _request_of(wishes: Wishes) -> pb.CreateCommandRequest:
+    terminal = raw_terminal.terminal_size() if wishes.how.is_tty else None
+    return to_request(wishes, is_exact=wishes.is_one_node and wishes.shows_output, terminal=terminal)
 
 
 def _open_stdin(wishes: Wishes) -> StdinSource | None:

@@ -13,8 +13,9 @@ from edgectl.execution.exit_codes import HUNG_UP, INTERRUPTED, TERMINATED
 class Interrupts:
     """Counts signals while its block runs."""
 
-    def __init__(self, *, on_first: Callable[[], None], on_hang_up: Callable[[], None] | None = None) -> None:
+    def __init__(self, *, on_first: Callable[[], None] | None, on_hang_up: Callable[[], None] | None = None) -> None:
         self._on_first = on_first
+        """None: nothing is ours to cancel, so the first Ctrl-C leaves."""
         self._on_hang_up = on_hang_up
         """What to do when our terminal disappears; None leaves the command alone."""
         self._loop = asyncio.get_running_loop()
@@ -37,7 +38,7 @@ class Interrupts:
         self._loop.remove_signal_handler(signal.SIGHUP)
 
     def _interrupt(self) -> None:
-        if self.is_interrupted:
+        if self.is_interrupted or self._on_first is None:
             self._leave(INTERRUPTED)
         else:
             self.is_interrupted = True

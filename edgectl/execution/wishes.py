@@ -119,6 +119,8 @@ def check_display(wishes: Wishes, *, is_machine: bool, is_detached: bool) -> Non
     """Refuse words that would do nothing beside others. Raises UsageError."""
     if is_machine and wishes.view != "stream":
         raise UsageError(f"--view {wishes.view} and -o json or jsonl exclude each other", hint="leave one of them out")
+    if is_detached and wishes.has_stdin:
+        raise UsageError("--detach leaves nobody to bring stdin", hint="leave out --detach")
     if is_detached and wishes.outdir is not None:
         raise UsageError("--outdir and --detach exclude each other", hint="leave one of them out")
 
@@ -147,7 +149,7 @@ def _check_terminal(wishes: Wishes) -> None:
 
 
 def to_request(
-    wishes: Wishes, *, is_exact: bool = False, is_dry_run: bool = False, terminal: pb.Terminal | None = None
+    wishes: Wishes, *, is_exact: bool = False, terminal: pb.Terminal | None = None
 ) -> pb.CreateCommandRequest:
     """The request; it always carries a request id, so that sending it again creates nothing new."""
     spec = pb.CommandSpec(name=wishes.name, exact_output=is_exact, has_stdin=wishes.has_stdin)
@@ -161,7 +163,6 @@ def to_request(
         selector=wishes.selector.to_message(),
         spec=spec,
         request_id=wishes.request_id or str(uuid.uuid4()),
-        dry_run=is_dry_run,
     )
 
 

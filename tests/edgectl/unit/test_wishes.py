@@ -156,7 +156,7 @@ def test_a_request_says_what_was_wished() -> None:
         name="nightly",
         request_id="r-7",
     )
-    assert to_request(wishes, is_exact=True, is_dry_run=True) == pb.CreateCommandRequest(
+    assert to_request(wishes, is_exact=True) == pb.CreateCommandRequest(
         selector=selector_pb2.Selector(
             nodes=["web-1", "web-2", "web[7-9]"],
             clusters=["oslo"],
@@ -184,7 +184,6 @@ def test_a_request_says_what_was_wished() -> None:
             name="nightly",
         ),
         request_id="r-7",
-        dry_run=True,
     )
 
 

@@ -1,0 +1,65 @@
+"""Making a command without waiting for it: show its nodes, ask about large ones, or leave it to itself."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from edge_wire.errors import UsageError
+from edge_wire.v1 import command_pb2 as pb
+from edgectl.asking import agrees
+from edgectl.connect import ask
+from edgectl.invocation import Invocation
+from edgectl.output import Column, emit_list, emit_object, text_of
+
+ASK_ABOVE = 20
+"""More targets than this are asked about on a terminal."""
+
+
+def show_targets(invocation: Invocation, request: pb.CreateCommandRequest) -> int:
+    """Print the nodes and run nothing."""
+    rows = [_target(item) for item in _resolve(invocation, request).targets]
+    columns = [
+        Column(title="NODE", show=lambda row: text_of(row["node"]["name"])),
+        Column(title="CLUSTER", show=lambda row: text_of(row["cluster"])),
+        Column(title="ID", show=lambda row: text_of(row["node"]["id"]), is_wide=True),
+    ]
+    emit_list(invocation, rows, columns, empty="no nodes")
+    return 0
+
+
+def detach(invocation: Invocation, request: pb.CreateCommandRequest) -> int:
+    """Make it and print its id."""
+    made = ask(invocation, lambda admin: admin.call(admin.commands.Create, request))
+    row = {
+        "schema": "edgectl.exec.accepted/v1",
+        "command": made.command_id,
+        "repeated": made.repeated_request,
+        "targets": [_target(item) for item in made.targets],
+    }
+    emit_object(invocation, row, text=made.command_id)
+    return 0
+
+
+def ask_when_large(invocation: Invocation, request: pb.CreateCommandRequest, *, is_yes: bool) -> None:
+    """More than 20 targets from a terminal are asked about. Raises UsageError when the answer is no."""
+    if is_yes or invocation.is_machine or not sys.stdin.isatty():
+        return
+    count = len(_resolve(invocation, request).targets)
+    if count > ASK_ABOVE and not agrees(f"run on {count} nodes"):
+        raise UsageError("nothing was run")
+
+
+def _resolve(invocation: Invocation, request: pb.CreateCommandRequest) -> pb.CreateCommandResponse:
+    asked = pb.CreateCommandRequest()
+    asked.CopyFrom(request)
+    asked.dry_run = True
+    return ask(invocation, lambda admin: admin.call(admin.commands.Create, asked))
+
+
+def _target(target: pb.Target) -> dict[str, Any]:
+    return {
+        "schema": "edgectl.exec.target/v1",
+        "node": {"id": target.node_id, "name": target.node_name},
+        "cluster": target.cluster,
+    }
