@@ -468,6 +468,12 @@ class IdentityInUse(Conflict):
     code = "identity_in_use"
 
 
+class RequestIdReused(Conflict):
+    """The request id belongs to another command."""
+
+    code = "request_id_reused"
+
+
 class CommandOpen(Conflict):
     """The command is not over."""
 

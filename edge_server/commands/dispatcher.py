@@ -312,7 +312,7 @@ class Dispatcher:
                 return False
             self._find_away(execution)
             return True
-        execution.state, execution.sent_at = State.SENT, self._now()
+        execution.state, execution.sent_at, execution.is_send_stored = State.SENT, self._now(), False
         transition = Transition(
             execution_id=execution.id,
             command_id=execution.command_id,
@@ -326,6 +326,7 @@ class Dispatcher:
     def _send_committed(self, execution: LiveExecution, is_sent: bool) -> None:
         if execution.state is not State.SENT or not is_sent:
             return
+        execution.is_send_stored = True
         if self.send_start(execution) or self._is_stopping:
             return
         if self._runs[execution.command_id].options.spec.offline != pb.OFFLINE_POLICY_QUEUE:

@@ -24,6 +24,8 @@ class CommandRow(Base):
     principal_id: Mapped[str] = mapped_column(String(ID_LENGTH))
     principal_name: Mapped[str] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    """SHA-256 of what was asked, without values of variables: the same request id again must ask the same."""
     spec: Mapped[bytes] = mapped_column(LargeBinary)
     """A serialised CommandSpec: stored as it was asked, so nothing is lost when the contract grows; without values of
     environment variables."""

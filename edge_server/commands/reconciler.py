@@ -188,6 +188,8 @@ class Reconciler:
             live = None  # another node's: nothing that this one says is about it
         if live is not None and live.attached_epoch == session.epoch:
             return  # handed out in this very session, after the node wrote its inventory
+        if live is not None and not live.is_send_stored:
+            return  # it is being stored that it is handed out: only then it is, if nobody ended it before
         entry = inventory.get(execution_id)
         action = domain.reconcile(
             live.state if live is not None and not live.is_end_committed else stored,

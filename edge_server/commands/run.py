@@ -34,6 +34,8 @@ class LiveExecution:
     outcome: Outcome | None = None
     end: pb.ExecutionEnd | None = None
     is_end_committed: bool = False
+    is_send_stored: bool = True
+    """False while it is only in memory that it was handed out: the database may know better."""
     queued_at: datetime | None = None
     sent_at: datetime | None = None
     ended_at: datetime | None = None

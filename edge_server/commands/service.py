@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -31,7 +33,8 @@ from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_server.nodes.selection import Selection, Surroundings, resolve
 from edge_server.principals.domain import Caller
 from edge_server.sessions.whereabouts import require_not_elsewhere
-from edge_wire.errors import CommandOpen, Denied, InvalidValue, ShuttingDown, StdinTooLarge
+from edge_wire.errors import CommandOpen, Denied, InvalidValue, RequestIdReused, ShuttingDown, StdinTooLarge
+from edge_wire.names import printable
 from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import command_pb2 as pb
 
@@ -250,6 +253,7 @@ class CommandService:
             principal_id=caller.principal.id,
             principal_name=caller.principal.name,
             request_id=wish.request_id or str(uuid4()),
+            request_hash=_hash_of(wish),
             spec=secrets.without_values(wish.spec).SerializeToString(),
             secrets=secrets.seal(self._cipher, executions[0].command_id, wish.spec),
             admin_id=self._admin_id,
@@ -266,6 +270,11 @@ class CommandService:
         row = repository.find_by_request(tx, caller.principal.id, wish.request_id)
         if row is None:
             return None
+        if row.request_hash != _hash_of(wish):
+            raise RequestIdReused(
+                f"the request id {printable(wish.request_id)!r} made command {row.id}, which is another one",
+                hint="use a new request id",
+            )
         targets = repository.list_executions(tx, row.id)
         return Created(command_id=row.id, targets=targets, is_repeated=True)
 
@@ -280,6 +289,12 @@ class CommandService:
             now=self._now,
             clock=asyncio.get_running_loop().time,
         )
+
+
+def _hash_of(wish: Wish) -> bytes:
+    asked = secrets.without_values(wish.spec).SerializeToString(deterministic=True)
+    selected = json.dumps(asdict(wish.selection), sort_keys=True, default=list).encode()
+    return hashlib.sha256(selected + b"\0" + asked).digest()
 
 
 def _to_views(tx: Session, rows: Sequence[CommandRow], scope: Collection[str] | None) -> list[CommandView]:

@@ -27,6 +27,7 @@ def add_command(
         principal_id="id-of-alice",
         principal_name="alice",
         request_id=f"request of {command_id}",
+        request_hash=b"hash",
         spec=UPTIME.SerializeToString(),
         admin_id=admin_id,
         created_at=created_at,

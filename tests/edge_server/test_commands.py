@@ -23,6 +23,7 @@ from edge_wire.errors import (
     InvalidValue,
     NodeNotFound,
     NodeOnOtherAdmin,
+    RequestIdReused,
     ScopeDenied,
     ShuttingDown,
 )
@@ -166,3 +167,14 @@ async def test_a_command_is_found_by_four_characters_of_its_id(admin: Admin, db:
     for reference in ("abc", "abcf", "____", "%%%%", ""):
         with pytest.raises(CommandNotFound):
             await admin.commands.get(ALICE, reference)
+
+
+async def test_a_request_id_that_made_another_command_is_refused(admin: Admin) -> None:
+    await admin.commands.create(ALICE, wish(request_id="r1"))
+    for other in (
+        wish(request_id="r1", spec=pb.CommandSpec(shell="reboot")),
+        wish(Selection(nodes=["web1"]), request_id="r1"),
+    ):
+        with pytest.raises(RequestIdReused, match="'r1' made command"):
+            await admin.commands.create(ALICE, other)
+    assert await admin.count(CommandRow) == 1

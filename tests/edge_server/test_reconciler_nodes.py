@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from edge_server.commands import repository
+from edge_server.commands.domain import CommandId
 from edge_wire.v1 import command_pb2, node_pb2
 from edge_wire.v1 import session_pb2 as pb
 from tests.edge_server.scripted_node import (
@@ -178,3 +183,38 @@ async def test_an_inventory_without_bounds_is_refused(site: Installation, node: 
     error = await line.over()
     assert error is not None
     assert error.code == "frame_invalid"
+
+
+async def test_a_view_of_the_database_that_is_older_than_an_end_starts_nothing(
+    bare: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node comes back while it is being stored that it was offline: what was called offline is never delivered."""
+    await bare.start_admin(reconnect_grace_seconds=0)
+    await eventually(lambda: not bare.admin._dispatcher._is_in_grace, what="the end of the grace")
+    is_read, go_on, may_write = threading.Event(), threading.Event(), asyncio.Event()
+    read, write = repository.list_for_node, bare.admin._recorder._write
+
+    def slow_read(*arguments: Any) -> Any:
+        rows = read(*arguments)
+        is_read.set()
+        go_on.wait(10)
+        return rows
+
+    async def late_write(batch: Any) -> bool:
+        await may_write.wait()
+        return await write(batch)
+
+    monkeypatch.setattr(bare.admin._recorder, "_write", late_write)
+    monkeypatch.setattr(repository, "list_for_node", slow_read)
+    async with a_node(bare, "edge01") as node:
+        created = await run_on(bare, "edge01", shell="true")
+        line = await node.open()
+        await eventually(is_read.is_set, what="a view of the node")
+        may_write.set()
+        assert await ended(bare, created.command_id) == {"edge01": "offline"}
+        go_on.set()
+        await eventually(lambda: bare.admin._dispatcher.find_run(CommandId(created.command_id)), what="a stale command")
+        for _ in range(5):
+            await line.answered()
+        assert "start" not in line.order_kinds()
+        assert await outcomes_of(bare, created.command_id) == {"edge01": "offline"}

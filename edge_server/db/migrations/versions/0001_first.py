@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("principal_id", sa.String(length=64), nullable=False),
         sa.Column("principal_name", sa.String(length=64), nullable=False),
         sa.Column("request_id", sa.String(length=128), nullable=False),
+        sa.Column("request_hash", sa.LargeBinary(), nullable=False),
         sa.Column("spec", sa.LargeBinary(), nullable=False),
         sa.Column("secrets", sa.LargeBinary(), nullable=True),
         sa.Column("admin_id", sa.String(length=64), nullable=False),
