@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-EPILOG = """For every command: --context NAME, -o text|wide|json|jsonl, --color auto|always|never, -q, --debug.
+EPILOG = """For every command: --context NAME, -o text|wide|json|jsonl, --color auto|always|never, -q, --no-pager,
+--debug.
 
 Examples: edgectl demo up · edgectl exec --all -- uptime · edgectl node list -o wide"""
 
@@ -35,8 +36,17 @@ COMMANDS: dict[str, Entry] = {
     "context": Entry("context", "Contexts: list, use, show, delete."),
     "config": Entry("config", "Where edgectl keeps its configuration."),
     "demo": Entry("demo", "A whole fleet on this machine: up, status, down."),
+    "completion": Entry("completion", "Print what makes bash, zsh or fish complete."),
+    "explain": Entry("explain", "Explain a schema, an error code or an exit code."),
     "version": Entry("version", "Print the version."),
 }
+
+
+class LightCommand(TyperCommand):
+    """A command with flags only that imports no more of Typer than it needs."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _with_default(super().get_help_option(ctx))
 
 
 class LazyGroup(TyperGroup):
@@ -58,6 +68,9 @@ class LazyGroup(TyperGroup):
         command.name = cmd_name
         return command
 
+    def get_help_option(self, ctx: Any) -> Any:
+        return _with_default(super().get_help_option(ctx))
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self._only_naming(lambda: super(LazyGroup, self).format_help(ctx, formatter))
 
@@ -70,6 +83,12 @@ class LazyGroup(TyperGroup):
             return work()
         finally:
             self._is_only_naming = False
+
+
+def _with_default(help_option: Any) -> Any:
+    """Typer's own help option has the default None, and to find out that None is no bool it imports pydantic."""
+    help_option.default = False
+    return help_option
 
 
 def new_app(help_text: str) -> typer.Typer:

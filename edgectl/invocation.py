@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from edge_wire.errors import UsageError
 
@@ -24,6 +24,8 @@ class Invocation:
     color: ColorChoice = "auto"
     is_debug: bool = False
     is_quiet: bool = False
+    is_unpaged: bool = False
+    """Long lists go to the terminal as they are."""
     remote_argv: Sequence[str] | None = None
     """What stood behind the first `--`; None when there was none."""
 
@@ -41,8 +43,38 @@ class Invocation:
         return bool(os.environ.get("CLICOLOR_FORCE")) or sys.stdout.isatty()
 
 
-_VALUED = {"--context": "context", "-o": "output", "--output": "output", "--color": "color"}
-_FLAGS = {"--debug": "is_debug", "-q": "is_quiet", "--quiet": "is_quiet"}
+class CommonOption(NamedTuple):
+    """An option that every command takes, wherever it stands."""
+
+    names: tuple[str, ...]
+    field: str
+    help: str
+    metavar: str = ""
+    """What its value is called; empty for a flag."""
+    choices: tuple[str, ...] = ()
+
+
+COMMON_OPTIONS = (
+    CommonOption(
+        ("--context",), "context", "Which installation. Default: EDGECTL_CONTEXT, or the current context.", "NAME"
+    ),
+    CommonOption(
+        ("--output", "-o"),
+        "output",
+        "How results are printed: for people, one document, or one object per line.",
+        "FORMAT",
+        get_args(OutputFormat),
+    ),
+    CommonOption(
+        ("--color",), "color", "Colour; auto: on a terminal, unless NO_COLOR is set.", "WHEN", get_args(ColorChoice)
+    ),
+    CommonOption(("--quiet", "-q"), "is_quiet", "Say less on stderr."),
+    CommonOption(("--no-pager",), "is_unpaged", "Do not show long lists in a pager (EDGECTL_PAGER, PAGER, or less)."),
+    CommonOption(("--debug",), "is_debug", "Show where inside edgectl an error came from."),
+)
+
+_VALUED = {name: option.field for option in COMMON_OPTIONS if option.metavar for name in option.names}
+_FLAGS = {name: option.field for option in COMMON_OPTIONS if not option.metavar for name in option.names}
 
 
 def split_arguments(argv: Sequence[str]) -> tuple[Invocation, list[str]]:

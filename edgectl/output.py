@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from edge_wire.errors import EdgeError
 from edge_wire.names import printable
+from edgectl import pager
 from edgectl.invocation import Invocation
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column of a table."""
-
-    title: str
-    show: Callable[[Row], str]
-    is_wide: bool = False
-    """Only with `-o wide`."""
+from edgectl.tables import Column as Column
+from edgectl.tables import Row as Row
+from edgectl.tables import lines_of
 
 
 def column(title: str, key: str, *, is_wide: bool = False) -> Column:
@@ -48,8 +38,7 @@ def emit_list(invocation: Invocation, rows: Sequence[Row], columns: Sequence[Col
         note(empty)
     else:
         shown = [item for item in columns if invocation.output == "wide" or not item.is_wide]
-        for line in _table(rows, shown):
-            _print(line)
+        _print_long(invocation, lines_of(rows, shown, width=pager.terminal_size().columns))
 
 
 def emit_object(invocation: Invocation, row: Row, *, text: str | None = None) -> None:
@@ -129,13 +118,10 @@ def _span(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
-    cells = [[item.title for item in columns], *([item.show(row) for item in columns] for row in rows)]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    limit = shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() else 0
-    for line in cells:
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        yield text[: limit - 1] + "…" if limit and len(text) > limit else text
+def _print_long(invocation: Invocation, lines: Sequence[str]) -> None:
+    if invocation.is_unpaged or not pager.show(lines):
+        for line in lines:
+            _print(line)
 
 
 def _print(line: str) -> None:
