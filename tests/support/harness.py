@@ -29,6 +29,7 @@ from edgectl.connect import Admin, connected_to
 from edgectl.contexts import Context
 from tests.support.eventually import eventually
 from tests.support.programs import Finished, Program, run_program
+from tests.support.schemas import check_output, output_of
 
 MASTER_KEY = "test-master-key-0123456789"
 ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -113,9 +114,11 @@ class Installation:
     async def edgectl(
         self, *words: str, stdin: bytes = b"", environ: Mapping[str, str] | None = None, app: AdminApp | None = None
     ) -> Finished:
-        """Run the real command line to its end."""
+        """Run the real command line to its end; what it prints for programs must be what the schemas describe."""
         known = {**self.operator_environment(app), **(environ or {})}
-        return await run_program("edgectl", *words, environ=known, stdin=stdin)
+        done = await run_program("edgectl", *words, environ=known, stdin=stdin)
+        check_output(words, done.text if output_of(words) else "")
+        return done
 
     async def start_edgectl(self, *words: str, name: str = "edgectl") -> Program:
         """Start the real command line; what it prints is in the program's log."""
