@@ -1,4 +1,7 @@
-"""`edgectl`: reads the command line, runs one command, and turns every failure into one line and an exit code."""
+"""`edgectl`: reads the command line, runs one command, and turns every failure into one line and an exit code.
+
+Typer is imported where it is needed: what a shell asks for at TAB is answered without it.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,34 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-
-import typer
+from typing import TYPE_CHECKING
 
 from edge_wire.errors import EdgeError, Internal, UsageError
-from edgectl.app import root
 from edgectl.invocation import Invocation, guess_invocation, split_arguments
 from edgectl.output import fail, note
 
+if TYPE_CHECKING:
+    import typer
+
 INTERRUPTED = 130
+COMPLETE = "__complete"
+"""What the completion scripts call; no command, so that no help shows it."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; ends the process."""
-    raise SystemExit(run(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == [COMPLETE]:
+        from edgectl.completion.answer import answer
+
+        raise SystemExit(answer(words[1:]))
+    raise SystemExit(run(words))
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
+    import typer
+
     invocation = guess_invocation(argv)
     try:
         invocation, rest = split_arguments(argv)
@@ -32,7 +45,7 @@ def run(argv: Sequence[str]) -> int:
         if invocation.is_debug:
             traceback.print_exc()
         return fail(invocation, error)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, EOFError, typer.Abort):
         note("")
         return INTERRUPTED
     except BrokenPipeError:
@@ -47,9 +60,17 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _run_command(invocation: Invocation, rest: Sequence[str]) -> int:
+    """As Typer's own `main`, which would turn a reader that left into exit code 1."""
+    import typer
+
+    from edgectl.app import root
+
     command = typer.main.get_command(root)
     try:
-        result = command.main(args=list(rest), prog_name="edgectl", standalone_mode=False, obj=invocation)
+        with command.make_context("edgectl", list(rest), obj=invocation) as context:
+            result = command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
     except typer.TyperException as error:
         raise _to_usage_error(error) from None
     return result if isinstance(result, int) else 0

@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "context": Entry("context", "Contexts: list, use, show, delete."),
     "config": Entry("config", "Where edgectl keeps its configuration."),
     "demo": Entry("demo", "A whole fleet on this machine: up, status, down."),
+    "completion": Entry("completion", "Print what makes bash, zsh or fish complete."),
     "explain": Entry("explain", "Explain a schema, an error code or an exit code."),
     "version": Entry("version", "Print the version."),
 }

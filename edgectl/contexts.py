@@ -13,6 +13,7 @@ from typing import Any, Literal
 from edge_wire.errors import ContextNotFound, InvalidValue, NotLoggedIn
 from edge_wire.names import printable
 from edge_wire.private_files import write_private
+from edgectl.completion import cache
 
 StoreKind = Literal["keyring", "file"]
 
@@ -96,12 +97,13 @@ def use_context(name: str) -> None:
 
 
 def remove_context(name: str) -> None:
-    """Take one out. Raises ContextNotFound."""
+    """Take one out, with what completion keeps of it. Raises ContextNotFound."""
     contexts = load_contexts()
     require_context(contexts, name)
     rest = {key: item for key, item in contexts.by_name.items() if key != name}
     current = "" if contexts.current == name else contexts.current
     _save(Contexts(current=current, by_name=rest))
+    cache.forget(name)
 
 
 def _save(contexts: Contexts) -> None:

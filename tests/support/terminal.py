@@ -8,7 +8,7 @@ import pty
 import re
 import signal
 import termios
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,14 +34,26 @@ class Terminal:
         cls, *words: str, environ: Mapping[str, str], stdout: Path | None = None, rows: int = 24
     ) -> Terminal:
         """Start `edgectl` on a new terminal, which is its controlling one."""
+        return await cls.run(module_argv("edgectl", words), environ=environ, stdout=stdout, size=(rows, COLUMNS))
+
+    @classmethod
+    async def run(
+        cls,
+        argv: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        stdout: Path | None = None,
+        size: tuple[int, int] = (24, COLUMNS),
+    ) -> Terminal:
+        """Start any program on a new terminal, which is its controlling one; `size` is in lines and columns."""
         master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (rows, COLUMNS))
+        termios.tcsetwinsize(slave, size)
         try:
             output = stdout.open("wb") if stdout else None
             process = await asyncio.create_subprocess_exec(
                 "setsid",
                 "--ctty",
-                *module_argv("edgectl", words),
+                *argv,
                 stdin=slave,
                 stdout=output or slave,
                 stderr=slave,
