@@ -27,7 +27,7 @@ COMMANDS: dict[str, Entry] = {
     "node": Entry("node", "Nodes: list, show, set, alias, move, delete."),
     "cluster": Entry("cluster", "Clusters: list, show, create, set, delete."),
     "enroll-key": Entry("enroll_key", "Enrollment keys: what lets new machines join."),
-    "command": Entry("command", "Commands as records: list, show, logs, wait, attach, cancel, retry, diff, delete."),
+    "command": Entry("command", "Commands as records: list, logs, wait, retry, diff and more."),
     "token": Entry("token", "Tokens: list, show, create, delete."),
     "audit": Entry("audit", "The audit log: who changed what."),
     "admin": Entry("admin", "The admin itself: status."),

@@ -176,7 +176,8 @@ def _to_command(view: CommandView) -> pb.Command:
 
 def _without_script(command: pb.Command) -> pb.Command:
     """A page of commands would carry a script hundreds of times."""
-    command.spec.script.ClearField("content")
+    if command.spec.HasField("script"):
+        command.spec.script.ClearField("content")
     return command
 
 

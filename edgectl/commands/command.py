@@ -13,12 +13,12 @@ from edge_wire.v1 import command_pb2 as pb
 from edgectl import shapes
 from edgectl.app import new_app
 from edgectl.asking import confirm
-from edgectl.commands import command_again, command_watch
 from edgectl.connect import ask
 from edgectl.options import CommandId, Yes, invocation_of
 from edgectl.output import Column, column, emit_list, emit_object, note, text_of, time_column
+from edgectl.records import again, watching
 
-app = new_app("Commands as records: list, show, logs, wait, attach, cancel, retry, diff, delete.")
+app = new_app("Commands as records: list, logs, wait, retry, diff and more.")
 
 
 @app.command("list", epilog="Example: edgectl command list --limit 10")
@@ -85,14 +85,14 @@ def delete(ctx: typer.Context, id: CommandId, yes: Yes = False) -> None:  # noqa
 
 
 app.command(epilog="Examples: edgectl command logs 9f3c · edgectl command logs 9f3c edge07 --view grouped")(
-    command_watch.logs
+    watching.logs
 )
-app.command(epilog="Example: edgectl command wait 9f3c --timeout 10m")(command_watch.wait)
-app.command(epilog="Example: edgectl command attach 9f3c --view grouped")(command_watch.attach)
+app.command(epilog="Example: edgectl command wait 9f3c --timeout 10m")(watching.wait)
+app.command(epilog="Example: edgectl command attach 9f3c --view grouped")(watching.attach)
 app.command(epilog="Examples: edgectl command retry 9f3c · edgectl command retry 9f3c --only failed,offline")(
-    command_again.retry
+    again.retry
 )
-app.command(epilog="Example: edgectl command diff 9f3c 41aa --brief")(command_again.diff)
+app.command(epilog="Example: edgectl command diff 9f3c 41aa --brief")(again.diff)
 
 
 def _outcomes(counts: Mapping[str, int]) -> str:

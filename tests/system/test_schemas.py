@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SILENT = {
     "cluster delete",
+    "command delete",
     "completion",
     "context delete",
     "context use",
@@ -57,7 +58,17 @@ CASES: dict[str, Sequence[str]] = {
     "version": ["version", "--server"],
 }
 
-BY_ID = {"enroll-key show", "enroll-key set", "command show", "command cancel"}
+BY_ID = {
+    "enroll-key show",
+    "enroll-key set",
+    "command show",
+    "command cancel",
+    "command logs",
+    "command wait",
+    "command attach",
+    "command retry",
+    "command diff",
+}
 """Commands that are called with an id that another one printed."""
 
 
@@ -92,6 +103,16 @@ async def test_what_is_called_by_id_is_described(fleet: Installation) -> None:
     shown = await ask(fleet, "command", "show", accepted["command"])
     assert len(shown["executions"]) == 2
     await ask(fleet, "command", "cancel", accepted["command"])
+
+
+@pytest.mark.parametrize("output", ["json", "jsonl"])
+async def test_what_was_run_before_is_described(fleet: Installation, output: str) -> None:
+    first = (await ask(fleet, "exec", "--all", "--shell", "--", "echo one; exit 3"))["command"]
+    second = (await ask(fleet, "command", "retry", first))["command"]
+    for words in (["logs", first], ["wait", first], ["attach", second], ["retry", second, "--dry-run"]):
+        assert await ask(fleet, "command", *words, output=output)
+    compared = await ask(fleet, "command", "diff", first, second, output=output)
+    assert [row["change"] for row in compared] == ["same", "same"]
 
 
 async def test_a_dry_run_is_described(fleet: Installation) -> None:

@@ -18,12 +18,12 @@ from edgectl.execution.brought import read_environment
 from edgectl.execution.choices import ViewChoice
 from edgectl.execution.foreground import run_foreground
 from edgectl.execution.portions import read_portion
-from edgectl.execution.stored import Kept, StoredCommand, load_command, load_with_output
 from edgectl.execution.tally import OUTCOMES
 from edgectl.execution.wishes import How, Wishes
 from edgectl.node_sets import fold_briefly
 from edgectl.options import CommandId, Yes, invocation_of
 from edgectl.output import Column, emit_list, note, text_of
+from edgectl.records.stored import Kept, StoredCommand, load_command, load_with_output
 from edgectl.selectors import SelectorWords
 from edgectl.views.escapes import harmless
 from edgectl.views.line_diff import Budget

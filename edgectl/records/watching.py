@@ -20,12 +20,12 @@ from edgectl.execution.exit_codes import TIMED_OUT
 from edgectl.execution.feed import Feed
 from edgectl.execution.foreground import Foreground, run_foreground
 from edgectl.execution.sink import Sink
-from edgectl.execution.stored import load_command
 from edgectl.execution.tally import Tally
 from edgectl.execution.wishes import Pace, Wishes
 from edgectl.invocation import Invocation
 from edgectl.options import CommandId, invocation_of
 from edgectl.output import fail
+from edgectl.records.stored import load_command
 from edgectl.selectors import SelectorWords
 from edgectl.views.choose import choose_view
 from edgectl.views.view import Result
