@@ -137,6 +137,7 @@ _NEXT_STEPS: dict[str, str] = {
     "program_not_executable": "Make it executable on the node: chmod +x",
     "program_not_found": "Install it on the node, or write its full path.",
     "protocol_unsupported": "Update the older of the two: edgectl version --server",
+    "request_id_reused": "See what it made: edgectl command list. For another command give another --request-id, or none.",
     "runner_died": "Find out on the node what happened before anything is repeated.",
     "secret_invalid": "Paste the whole line again.",
     "selector_empty": "Name nodes, or give --cluster NAME or --all.",

@@ -22,6 +22,7 @@ from edgectl.output import error_object
 from edgectl.views.machine import DocumentView, EventsView
 from tests.edgectl.unit.events import (
     DB,
+    NOON,
     STDERR,
     WEB,
     contact,
@@ -101,6 +102,9 @@ def test_the_words_are_those_of_the_code() -> None:
     )
     node = schemas.load("edgectl.node/v1")["properties"]
     assert node["status"]["enum"] == words_of(node_pb2.NodeStatus, "NODE_STATUS_")
+    reasons = schemas.load("edgectl.command/v1")["properties"]["stop_reason"]["enum"]
+    assert reasons == schemas.load("edgectl.exec.summary/v1")["properties"]["stop_reason"]["enum"]
+    assert reasons == [*words_of(pb.StopReason, "STOP_REASON_"), None]
     assert node["path"]["enum"] == [*words_of(node_pb2.Path, "PATH_"), None]
 
 
@@ -116,6 +120,7 @@ EVENTS = {
     "gap": gap(4, 9),
     "no contact": no_contact(),
     "contact": contact(),
+    "queued": pb.CommandEvent(execution_id=WEB.execution_id, time=NOON, queued=pb.Queued()),
     "ok": ended(ok(stdout_bytes=4)),
     "failed": ended(exited(3)),
     "killed": ended(killed("SIGKILL")),
@@ -163,6 +168,8 @@ def test_everything_that_is_explained_is_described() -> None:
 def test_a_command_in_each_state_is_described() -> None:
     execution = pb.Execution(id="x", node_id="n", node_name="web-1", state=pb.EXECUTION_STATE_PENDING)
     ended_one = pb.Execution(id="y", node_id="n", node_name="web-1", state=pb.EXECUTION_STATE_ENDED, end=LOST)
+    script = pb.CommandSpec(script=pb.Script(name="x.sh", arguments=["a"]), user="web", working_directory="/srv")
+    check(shapes.command(pb.Command(id="c", spec=script, stop_reason=pb.STOP_REASON_DEADLINE)))
     row = shapes.command(pb.Command(id="c", spec=pb.CommandSpec(shell="true")))
     check({**row, "executions": [shapes.execution(execution), shapes.execution(ended_one)]})
 
