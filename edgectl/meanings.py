@@ -137,7 +137,7 @@ _NEXT_STEPS: dict[str, str] = {
     "program_not_executable": "Make it executable on the node: chmod +x",
     "program_not_found": "Install it on the node, or write its full path.",
     "protocol_unsupported": "Update the older of the two: edgectl version --server",
-    "request_id_reused": "See what it made: edgectl command list. For another command give another --request-id, or none.",
+    "request_id_reused": "edgectl command list shows what it made; for another command give another --request-id.",
     "runner_died": "Find out on the node what happened before anything is repeated.",
     "secret_invalid": "Paste the whole line again.",
     "selector_empty": "Name nodes, or give --cluster NAME or --all.",
