@@ -1,4 +1,4 @@
-"""What the agent is told of executions: their ends and, as far as its credit goes, their output.
+"""What the agent is told of executions: their ends, how far stdin is and, as far as its credit goes, their output.
 
 Standard library only.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from edge_agent.runner.agent_link import AgentLink
-from edge_agent.runner.execution import CHUNK, GATHER_SECONDS, STREAMS, Execution, StreamName
+from edge_agent.runner.execution import CHUNK, STREAMS, Execution, StreamName
 
 
 class Delivery:
@@ -35,12 +35,19 @@ class Delivery:
         if not self._may_send(execution):
             return None
         since = [output.unsent_since for output in execution.outputs.values() if output.unsent_since is not None]
-        return min(since) + GATHER_SECONDS if since else None
+        return min(since) + execution.gather_seconds if since else None
 
     def tell_state(self, execution: Execution) -> None:
         """Its process runs, if it ever had one."""
         if execution.process is not None:
             self._link.send("started", id=execution.id, pid=execution.process.pid, start_ticks=execution.start_ticks)
+
+    def tell_stdin(self, execution: Execution) -> None:
+        """How far it is with its stdin; void while the agent has no session, which asks again when it has."""
+        stdin = execution.stdin
+        if stdin is not None and execution.credit is not None:
+            stdin.note_told()
+            self._link.send("stdin_wanted", id=execution.id, offset=stdin.offset, limit=stdin.limit)
 
     def _send_all_output(self, execution: Execution, now: float) -> None:
         for name in STREAMS:
@@ -58,7 +65,7 @@ class Delivery:
         while output.sent < output.spool.end and self._may_send(execution):
             waiting = output.spool.end - output.sent
             since = output.unsent_since if output.unsent_since is not None else now
-            if waiting < CHUNK and not execution.is_over and now - since < GATHER_SECONDS:
+            if waiting < CHUNK and not execution.is_over and now - since < execution.gather_seconds:
                 return
             self._send_chunk(execution, name)
         if output.sent >= output.spool.end:

@@ -1,4 +1,4 @@
-"""One execution in the runner: its process group, its pipes, its spools, its deadlines and its end.
+"""One execution in the runner: its process group, its spools, its stdin, its deadlines and its end.
 
 Standard library only. Time is the monotonic clock in seconds.
 """
@@ -6,26 +6,24 @@ Standard library only. Time is the monotonic clock in seconds.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any, Literal
-from uuid import uuid4
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from edge_agent.runner import leftovers
 from edge_agent.runner.spool import Spool
+from edge_agent.runner.stdin import Stdin
 
 StreamName = Literal["stdout", "stderr"]
 STREAMS: tuple[StreamName, ...] = ("stdout", "stderr")
 
 CHUNK = 64 * 1024
-GATHER_SECONDS = 0.02
-"""Output waits this long for more before it is sent."""
+_GATHER_SECONDS = 0.02
+_TERMINAL_GATHER_SECONDS = 0.002
+"""Somebody waits for what they typed to appear."""
 DRAIN_SECONDS = 1.0
 """After the main process is over, how long its output is still read."""
 
@@ -36,6 +34,7 @@ class Output:
 
     spool: Spool
     pipe: int | None
+    """What is read: a pipe or a terminal; None once that is over."""
     sent: int = 0
     """Offset of the next byte to send to the agent."""
     unsent_since: float | None = None
@@ -52,6 +51,9 @@ class Execution:
     exact: bool
     kill_after: float
     outputs: dict[StreamName, Output]
+    is_terminal: bool = False
+    """All output is one stream, which ends when nothing has the terminal open any more."""
+    stdin: Stdin | None = None
     process: subprocess.Popen[bytes] | None = None
     pidfd: int | None = None
     start_ticks: int = 0
@@ -77,6 +79,11 @@ class Execution:
         """Whether the end is known."""
         return self.end is not None
 
+    @property
+    def gather_seconds(self) -> float:
+        """Output waits this long for more before it is sent."""
+        return _TERMINAL_GATHER_SECONDS if self.is_terminal else _GATHER_SECONDS
+
     def snapshot(self) -> dict[str, Any]:
         """What a new agent is told of it."""
         return {
@@ -89,11 +96,16 @@ class Execution:
     # --- life ----------------------------------------------------------------------------------------------------
 
     def stop(self, reason: Literal["timed_out", "cancelled"], kill_after: float, now: float) -> None:
-        """Begin to end the whole process group: SIGTERM now, SIGKILL after the grace."""
+        """Begin to end the whole process group: SIGTERM now, SIGKILL after the grace.
+
+        On a terminal SIGHUP comes first, as if it were closed: shells that somebody sits at ignore SIGTERM.
+        """
         if self.process is None or self.exited_at is not None or self.stop_reason:
             return
         self.stop_reason = reason
         self.kill_at = now + kill_after
+        if self.is_terminal:
+            self.signal_all(signal.SIGHUP)
         self.signal_all(signal.SIGTERM)
 
     def signal_all(self, number: signal.Signals) -> None:
@@ -163,77 +175,6 @@ class Execution:
         """Let everything go."""
         for output in self.outputs.values():
             output.spool.close()
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartRequest:
-    """What the agent wants started."""
-
-    id: str
-    argv: list[str]
-    timeout: float | None
-    kill_after: float
-    exact: bool
-    environment: Mapping[str, str] = field(repr=False)
-    spool_bytes: int
-
-
-def start(request: StartRequest, spool_dir: Path, now: float) -> Execution:
-    """Start one execution; one that cannot be started is over at once."""
-    share = max(CHUNK, request.spool_bytes // 4)
-    # Not named after the id, which somebody else made up.
-    spool = spool_dir / uuid4().hex
-    outputs = {
-        name: Output(Spool(spool.with_suffix(f".{name}"), head_limit=share, ring_limit=share), None) for name in STREAMS
-    }
-    execution = Execution(request.id, request.exact, float(request.kill_after), outputs, started_at=now)
-    # Everything that a bad request could break comes before there is a process.
-    execution.deadline = now + request.timeout if request.timeout is not None else None
-    program = request.argv[0]
-    try:
-        process = _spawn(request)
-    except OSError as error:
-        execution.fail(*_spawn_failure(error, program))
-        return execution
-    execution.process = process
-    execution.pidfd = os.pidfd_open(process.pid)
-    execution.start_ticks = leftovers.start_ticks(process.pid) or 0
-    for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
-        outputs[name].pipe = _own_pipe(stream)  # type: ignore[index]  # both names are StreamName
-    return execution
-
-
-def _own_pipe(stream: IO[bytes] | None) -> int:
-    assert stream is not None
-    descriptor = os.dup(stream.fileno())
-    stream.close()
-    os.set_blocking(descriptor, False)
-    return descriptor
-
-
-def _spawn(request: StartRequest) -> subprocess.Popen[bytes]:
-    # No preexec_fn and no user change here: either would cost vfork, and with it half of the spawn rate.
-    return subprocess.Popen(
-        request.argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        env={**request.environment, leftovers.MARK: request.id},
-        start_new_session=True,
-        close_fds=True,
-    )
-
-
-def _spawn_failure(error: OSError, program: str) -> tuple[str, str, int | None]:
-    """Code, message and exit code, the latter as shells have it."""
-    if error.errno == errno.ENOENT:
-        return "program_not_found", f"{program}: not found on the node", 127
-    if error.errno in {errno.EACCES, errno.ENOEXEC, errno.EISDIR}:
-        return "program_not_executable", f"{program}: cannot be executed on the node", 126
-    if error.errno == errno.E2BIG:
-        return "argv_too_large", "the command is larger than the node's kernel takes", 126
-    return "spawn_failed", f"{program}: {error.strerror}", None
 
 
 def _signal_name(number: int) -> str:

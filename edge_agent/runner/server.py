@@ -6,43 +6,44 @@ library only, so that it starts fast, stays small and never needs what an update
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import os
 import selectors
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from edge_agent.runner import agent_link, leftovers
+from edge_agent.runner import agent_link, directory, leftovers, spawn, terminal
 from edge_agent.runner import execution as executions
 from edge_agent.runner.agent_link import AgentLink
 from edge_agent.runner.delivery import Delivery
-from edge_agent.runner.execution import CHUNK, STREAMS, Execution, Output, StartRequest, StreamName
+from edge_agent.runner.execution import STREAMS, Execution
+from edge_agent.runner.output_reader import OutputReader, is_stalled
+from edge_agent.runner.protocol import Message
+from edge_agent.runner.stdin_feeder import StdinFeeder
+from edge_agent.runner.watch import Watch
 
 IDLE_SECONDS = 10.0
 """Without an agent and without anything to keep, the runner leaves after this."""
 TERM_GRACE_SECONDS = 2.0
-_READ_ROUNDS = 16
 _POLL_SECONDS = 0.02
 
 
 class Runner:
     """Owns every execution of a node."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, path: Path) -> None:
+        self._directory = path
         self._selector = selectors.DefaultSelector()
         self._executions: dict[str, Execution] = {}
         self._instance_id = str(uuid4())
         self._agent = AgentLink(self._selector)
-        self._delivery = Delivery(self._agent, unstall=self._unstall)
+        self._watch = Watch(self._selector)
+        self._output = OutputReader(self._watch)
+        self._delivery = Delivery(self._agent, unstall=self._output.attach)
+        self._stdin = StdinFeeder(self._watch, self._delivery)
         self._idle_since = executions.monotonic()
         self._is_leaving = False
         self._is_terminating = False
@@ -53,10 +54,10 @@ class Runner:
 
     def run(self) -> None:
         """Serve until there is nothing to keep."""
-        self._remove_old_spools()
+        directory.empty_spools(self._directory)
         listener = agent_link.listen(self._directory)
         self._hear(listener)
-        self._write_pid_file()
+        directory.write_pid_file(self._directory, self._instance_id)
         while not self._should_leave():
             for key, mask in self._selector.select(self._until_next_deadline()):
                 if self._agent.is_mine(key.fileobj):
@@ -68,6 +69,10 @@ class Runner:
             self._act_on_time(executions.monotonic())
             self._delivery.send_what_is_due(self._executions.values(), executions.monotonic())
         listener.close()
+
+    def wake_on(self, descriptor: int) -> None:
+        """Look after what is due whenever there is something to read: a signal leaves a byte there."""
+        self._watch.add(descriptor, lambda: os.read(descriptor, 256))
 
     def terminate(self) -> None:
         """SIGTERM: end what runs, with its whole process group, then leave. What an ended command left behind stays."""
@@ -89,7 +94,7 @@ class Runner:
         for execution in self._executions.values():
             if execution.exited_at is None:
                 moments += [moment for moment in (execution.deadline, execution.kill_at) if moment is not None]
-            elif not execution.is_over and execution.drain_until is not None and not self._is_stalled(execution):
+            elif not execution.is_over and execution.drain_until is not None and not is_stalled(execution):
                 moments.append(now + _POLL_SECONDS if execution.stop_reason else execution.drain_until)
             if (moment := self._delivery.next_moment(execution)) is not None:
                 moments.append(moment)
@@ -120,85 +125,27 @@ class Runner:
 
     # --- processes -----------------------------------------------------------------------------------------------
 
-    def _start(self, fields: dict[str, Any]) -> None:
-        request = StartRequest(environment=os.environ, **fields)
-        known = self._executions.get(request.id)
-        if known is not None:
-            self._delivery.tell_state(known)
-            return
-        execution = executions.start(request, self._directory / "spool", executions.monotonic())
-        self._executions[request.id] = execution
-        if execution.process is None:
-            return
-        assert execution.pidfd is not None
-        self._watch(execution.pidfd, lambda: self._exited(execution))
-        for name in STREAMS:
-            self._watch_output(execution, name)
-        self._delivery.tell_state(execution)
-
     def _exited(self, execution: Execution) -> None:
         assert execution.pidfd is not None
-        self._selector.unregister(execution.pidfd)
+        self._watch.drop(execution.pidfd)
         os.close(execution.pidfd)
         execution.pidfd = None
         execution.note_exit(executions.monotonic())
+        self._stdin.close(execution)
         # Almost always everything was written already: read it now and be done in this round.
-        for name in STREAMS:
-            self._read_output(execution, name)
+        self._output.read_now(execution)
 
     def _drain(self, execution: Execution, now: float) -> None:
         """End when the output is read to its end, or when something still holds it open after a second."""
         is_open = any(output.pipe is not None for output in execution.outputs.values())
-        if is_open and self._is_stalled(execution):
+        if is_open and is_stalled(execution):
             return
         assert execution.drain_until is not None
         if is_open and now < execution.drain_until:
             return
-        for name in STREAMS:
-            self._read_output(execution, name)
-            self._close_output(execution.outputs[name])
+        self._output.read_now(execution)
+        self._output.close(execution)
         execution.finish(held_open=is_open)
-
-    def _is_stalled(self, execution: Execution) -> bool:
-        """Whether exact output waits for the agent to take it."""
-        return any(
-            self._room(execution, output) <= 0 for output in execution.outputs.values() if output.pipe is not None
-        )
-
-    def _watch_output(self, execution: Execution, name: StreamName) -> None:
-        pipe = execution.outputs[name].pipe
-        if pipe is not None:
-            self._watch(pipe, lambda: self._read_output(execution, name))
-
-    def _read_output(self, execution: Execution, name: StreamName) -> None:
-        output = execution.outputs[name]
-        for _ in range(_READ_ROUNDS):
-            if output.pipe is None:
-                return
-            room = self._room(execution, output)
-            if room <= 0:
-                self._unwatch(output.pipe)
-                return
-            try:
-                data = os.read(output.pipe, min(CHUNK, room))
-            except BlockingIOError:
-                return
-            if not data:
-                self._close_output(output)
-                return
-            output.spool.add(data)
-            if output.unsent_since is None:
-                output.unsent_since = executions.monotonic()
-
-    def _room(self, execution: Execution, output: Output) -> int:
-        """How much may be read: exact output never overwrites what the agent did not take."""
-        return output.spool.room(output.sent) if execution.exact else CHUNK
-
-    def _close_output(self, output: Output) -> None:
-        if output.pipe is not None:
-            self._unwatch(output.pipe)
-            os.close(output.pipe)
-            output.pipe = None
 
     def _end_everything(self) -> None:
         running = [item for item in self._executions.values() if item.exited_at is None and item.process]
@@ -231,123 +178,108 @@ class Runner:
     def _drop_agent(self) -> None:
         self._agent.drop()
         self._idle_since = executions.monotonic()
+        self._forget_credit()
         for execution in self._executions.values():
-            execution.credit = None
             execution.is_end_told = False
 
+    def _forget_credit(self) -> None:
+        """Nothing is sent before the next resume but ends; a terminal's program is not held up by that."""
+        for execution in self._executions.values():
+            execution.credit = None
+            self._output.attach(execution)
+
     def _serve_agent(self, mask: int) -> None:
-        handlers: dict[str, Callable[[dict[str, Any]], None]] = {
-            "start": self._start,
-            "resume": self._resume,
-            "detach": self._detach,
-            "credit": self._credit,
-            "stop": self._stop,
-            "forget": self._forget,
-            "quit": self._quit,
-        }
         try:
             messages = self._agent.receive(mask)
             for message in messages or []:
-                handlers[message.type](message.fields)
+                self._obey(message)
         except Exception:
             # Whatever the agent sent, what runs goes on; it may connect again.
             messages = None
         if messages is None:
             self._drop_agent()
 
-    def _resume(self, fields: dict[str, Any]) -> None:
-        execution = self._executions.get(fields["id"])
-        if execution is None:
+    def _obey(self, message: Message) -> None:
+        """Do what the agent wants. Raises whatever a nonsensical order leads to."""
+        if message.type == "start":
+            self._start(message.fields)
+        elif message.type == "detach":
+            self._forget_credit()
+        elif message.type == "quit":
+            self._is_leaving = True
+        else:
+            about_one = {
+                "resume": self._resume,
+                "credit": self._credit,
+                "stdin": self._take_stdin,
+                "resize": self._resize,
+                "stop": self._stop,
+                "forget": self._forget,
+            }[message.type]
+            execution = self._executions.get(message.fields["id"])
+            if execution is not None:
+                about_one(execution, message)
+
+    def _start(self, fields: dict[str, Any]) -> None:
+        known = self._executions.get(fields["id"])
+        if known is not None:
+            self._delivery.tell_state(known)
             return
+        execution = spawn.start(fields, self._directory / "spool", executions.monotonic())
+        self._executions[execution.id] = execution
+        if execution.process is None:
+            return
+        assert execution.pidfd is not None
+        self._watch.add(execution.pidfd, lambda: self._exited(execution))
+        self._output.attach(execution)
+        self._stdin.attach(execution)
+        self._delivery.tell_state(execution)
+
+    def _resume(self, execution: Execution, order: Message) -> None:
         for name in STREAMS:
             output = execution.outputs[name]
-            output.sent = min(int(fields[f"{name}_offset"]), output.spool.end)
-            output.is_unwanted = not fields["wanted"]
+            output.sent = min(int(order.fields[f"{name}_offset"]), output.spool.end)
+            output.is_unwanted = not order.fields["wanted"]
             output.unsent_since = executions.monotonic() if output.sent < output.spool.end else None
-        execution.credit, execution.credited = int(fields["credit"]), 0
-        execution.round = int(fields["round"])
+        execution.credit, execution.credited = int(order.fields["credit"]), 0
+        execution.round = int(order.fields["round"])
         execution.is_end_told = execution.is_drain_told = False
-        self._unstall(execution)
+        self._output.attach(execution)
+        self._delivery.tell_stdin(execution)
 
-    def _detach(self, _fields: dict[str, Any]) -> None:
-        """The agent has no session: nothing is sent before the next resume but ends."""
-        for execution in self._executions.values():
-            execution.credit = None
+    def _credit(self, execution: Execution, order: Message) -> None:
+        if execution.credit is not None:
+            execution.credit = max(execution.credit, int(order.fields["total"]))
 
-    def _credit(self, fields: dict[str, Any]) -> None:
-        execution = self._executions.get(fields["id"])
-        if execution is not None and execution.credit is not None:
-            execution.credit = max(execution.credit, int(fields["total"]))
+    def _take_stdin(self, execution: Execution, order: Message) -> None:
+        self._stdin.take(execution, order.fields["offset"], order.payload, is_last=order.fields["is_last"])
 
-    def _stop(self, fields: dict[str, Any]) -> None:
-        execution = self._executions.get(fields["id"])
-        if execution is not None:
-            execution.stop("cancelled", float(fields["kill_after"]), executions.monotonic())
+    def _resize(self, execution: Execution, order: Message) -> None:
+        master = execution.outputs["stdout"].pipe
+        if execution.is_terminal and master is not None:
+            terminal.resize(master, order.fields["columns"], order.fields["rows"])
 
-    def _forget(self, fields: dict[str, Any]) -> None:
-        execution = self._executions.get(fields["id"])
-        if execution is not None and execution.is_over:
+    def _stop(self, execution: Execution, order: Message) -> None:
+        execution.stop("cancelled", float(order.fields["kill_after"]), executions.monotonic())
+
+    def _forget(self, execution: Execution, _order: Message) -> None:
+        if execution.is_over:
             execution.close()
             del self._executions[execution.id]
             self._idle_since = executions.monotonic()
 
-    def _quit(self, _fields: dict[str, Any]) -> None:
-        self._is_leaving = True
-
-    def _unstall(self, execution: Execution) -> None:
-        for name in STREAMS:
-            output = execution.outputs[name]
-            if output.pipe is not None and self._room(execution, output) > 0:
-                self._watch_output(execution, name)
-
-    # --- files ---------------------------------------------------------------------------------------------------
-
-    def _remove_old_spools(self) -> None:
-        """What an earlier runner had not delivered is lost with it."""
-        directory = self._directory / "spool"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        for path in directory.iterdir():
-            path.unlink()
-
-    def _write_pid_file(self) -> None:
-        facts = {
-            "pid": os.getpid(),
-            "start_ticks": leftovers.start_ticks(os.getpid()),
-            "boot_id": leftovers.boot_id(),
-            "instance_id": self._instance_id,
-        }
-        scratch = self._directory / ".pid"
-        scratch.write_text(json.dumps(facts))
-        scratch.replace(self._directory / "pid")
-
-    def _watch(self, descriptor: int, then: Callable[[], None]) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.register(descriptor, selectors.EVENT_READ, then)
-
-    def _unwatch(self, descriptor: int) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(descriptor)
-
 
 def main() -> None:
     """Entry point: the directory is the only argument."""
-    directory = Path(sys.argv[1])
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + IDLE_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return  # another runner is alive
-            time.sleep(0.05)
-    runner = Runner(directory)
+    path = Path(sys.argv[1])
+    if not directory.lock(path, IDLE_SECONDS):
+        return  # another runner is alive
+    runner = Runner(path)
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which commands would inherit
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell that starts something in the background ignores it
     wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGTERM, lambda *_: runner.terminate())
-    runner._watch(wake_read, lambda: None)  # noqa: SLF001  # the wake-up pipe belongs to the same loop
+    runner.wake_on(wake_read)
     runner.run()

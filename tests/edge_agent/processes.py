@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class Agent:
     decoder: Decoder = field(default_factory=Decoder)
     unread: list[Message] = field(default_factory=list)
     rounds: int = 0
+    typed: dict[str, int] = field(default_factory=dict)
 
     def send(self, type_: str, **fields: Any) -> None:
         self.connection.sendall(encode(type_, **fields))
@@ -93,6 +95,30 @@ class Agent:
         self.rounds += 1
         order = {"stdout_offset": stdout, "stderr_offset": stderr, "credit": credit, "round": self.rounds}
         self.send("resume", id=execution_id, wanted=True, **order)
+
+    def bring(self, execution_id: str, data: bytes, *, offset: int = 0, is_last: bool = False) -> None:
+        """Send stdin; an order is no larger than the agent makes it."""
+        self.connection.sendall(encode("stdin", data, id=execution_id, offset=offset, is_last=is_last))
+
+    def type(self, execution_id: str, keys: str) -> None:
+        """Send what somebody types next on its terminal."""
+        data = keys.encode()
+        self.bring(execution_id, data, offset=self.typed.get(execution_id, 0))
+        self.typed[execution_id] = self.typed.get(execution_id, 0) + len(data)
+
+    def read_until(self, execution_id: str, expected: bytes) -> bytes:
+        """What it writes to stdout up to and with these bytes; what follows in the same message is dropped."""
+        text = b""
+        while expected not in text:
+            text += self.take("output", execution_id).payload
+        return text[: text.index(expected) + len(expected)]
+
+    def take_wanted(self, execution_id: str, check: Callable[[int, int], bool] = lambda *_: True) -> tuple[int, int]:
+        """Offset and limit of the next word about its stdin for which the check holds."""
+        while True:
+            said = self.take("stdin_wanted", execution_id).fields
+            if check(said["offset"], said["limit"]):
+                return said["offset"], said["limit"]
 
     def take(self, type_: str, execution_id: str | None = None) -> Message:
         """The next message of this type about this execution; others stay for later."""
@@ -157,10 +183,11 @@ class Runner:
         """The newest one."""
         return self.processes[-1]
 
-    def launch(self, *, idle_seconds: float = 10.0) -> subprocess.Popen[bytes]:
+    def launch(self, *, idle_seconds: float = 10.0, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start it, by a program that is replaced by it if there is one to go through."""
         self.directory.mkdir(exist_ok=True, mode=0o700)
         boot = BOOT.format(change=f"server.IDLE_SECONDS = {idle_seconds}")
-        command = [sys.executable, "-c", boot, str(self.directory)]
+        command = [*under, sys.executable, "-c", boot, str(self.directory)]
         with (self.directory / "runner.log").open("ab") as log:
             self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
         return self.process

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,11 @@ def not_reaping() -> Iterator[None]:
     prctl(set_child_subreaper, 1)
     yield
     prctl(set_child_subreaper, 0)
+
+
+def seconds_of_cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stubborn_pid(agent: Agent, execution_id: str) -> int:
@@ -152,6 +158,9 @@ def test_a_terminal_that_goes_away_does_not_end_the_runner(
 ) -> None:
     runner.process.send_signal(number)
     assert agent.run("echo", "still here").stdout == b"still here\n"
+    before = seconds_of_cpu(runner.process.pid)
+    agent.run("sleep", "0.5")
+    assert seconds_of_cpu(runner.process.pid) - before < 0.25
 
 
 async def test_what_a_killed_runner_left_is_found_by_its_mark_and_ended(agent: Agent, runner: Runner) -> None:
