@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_agent.executions import ends
+from edge_agent.executions import ends, reports
+from edge_agent.executions import lost as lost_ones
 from edge_agent.executions.journal import Entry, Journal
+from edge_agent.executions.live import Live, Reporting
+from edge_agent.executions.requests import to_request
 from edge_agent.executions.runner_client import RunnerClient
 from edge_agent.runner import leftovers
 from edge_agent.runner.protocol import Message
-from edge_wire.errors import ArgvInvalid, EdgeError, Internal
+from edge_agent.runner.stdin import LIMIT as STDIN_LIMIT
+from edge_wire.errors import EdgeError, Internal
 from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import command_pb2
 from edge_wire.v1 import session_pb2 as pb
@@ -27,37 +30,15 @@ log = logging.getLogger(__name__)
 
 Send = Callable[[pb.ExecutionReport], None]
 
-_LEFTOVER_GRACE_SECONDS = 2.0
 _RUNNER_RETRY_SECONDS = 1.0
 _NOTHING_WANTED = 2**62
 """An offset from which on no output is asked for: the admin wants the end only."""
-_STREAMS = {"stdout": command_pb2.OUTPUT_STREAM_STDOUT, "stderr": command_pb2.OUTPUT_STREAM_STDERR}
-
-
-@dataclass
-class _Reporting:
-    """What this attachment wants of one execution."""
-
-    stdout_offset: int = 0
-    stderr_offset: int = 0
-    credit: int = 0
-    round: int = 0
-    is_drained: bool = False
-
-
-@dataclass
-class _Live:
-    """One execution that is not forgotten."""
-
-    entry: Entry
-    is_accepted: bool = False
-    """It is in the journal."""
-    is_leaving_line: bool = False
-    """Taken out of the line; the journal is being told which runner gets it."""
-    is_handed_to_runner: bool = False
-    is_end_on_disk: bool = False
-    stop_kill_after: float | None = None
-    reporting: _Reporting | None = field(default=None)
+_REPORTS: Mapping[str, Callable[[Message], pb.ExecutionReport]] = {
+    "output": reports.output,
+    "gap": reports.gap,
+    "stdin_wanted": reports.stdin_wanted,
+}
+"""What the runner says and the admin is told as it is."""
 
 
 class Executions:
@@ -69,7 +50,7 @@ class Executions:
         self._concurrency = concurrency
         self._spool_bytes = spool_bytes
         self._hidden = hidden
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, Live] = {}
         self._waiting: deque[str] = deque()
         self._send: Send | None = None
         self._tasks = OwnedTasks(log, "an execution could not be handled")
@@ -82,7 +63,7 @@ class Executions:
         """Read the journal, find or start the runner, settle what an earlier agent left."""
         await self._journal.open()
         for entry in self._journal.entries.values():
-            self._live[entry.id] = _Live(entry, is_accepted=True, is_end_on_disk=entry.end is not None)
+            self._live[entry.id] = Live(entry, is_accepted=True, is_end_on_disk=entry.end is not None)
         await self._runner.connect()
         await self._settle()
 
@@ -112,7 +93,7 @@ class Executions:
         ended = sum(1 for live in self._live.values() if live.entry.end is not None)
         return {
             "waiting": len(self._waiting),
-            "running": sum(1 for live in self._live.values() if self._is_running(live)),
+            "running": sum(1 for live in self._live.values() if live.is_running),
             "unacknowledged": ended,
         }
 
@@ -137,25 +118,31 @@ class Executions:
             self._take_start(order.execution_id, order.start, live)
         elif kind == "acknowledge_end":
             self._take_acknowledgement(order.execution_id, live)
-        elif live is None:
-            return
-        elif kind == "resume":
+        elif live is not None:
+            self._take_about(live, order, kind)
+
+    def _take_about(self, live: Live, order: pb.ExecutionOrder, kind: str | None) -> None:
+        if kind == "resume":
             resume = order.resume
-            self._report_from(live, _Reporting(resume.stdout_offset, resume.stderr_offset, resume.credit))
+            self._report_from(live, Reporting(resume.stdout_offset, resume.stderr_offset, resume.credit))
         elif kind == "credit":
             self._runner.send("credit", id=live.entry.id, total=order.credit.total)
+        elif kind == "stdin":
+            self._take_stdin(live, order.stdin)
+        elif kind == "resize":
+            self._take_resize(live, order.resize)
         elif kind == "stop":
             self._take_stop(live, order.stop.kill_after.ToTimedelta().total_seconds())
 
     # --- orders --------------------------------------------------------------------------------------------------
 
-    def _take_start(self, execution_id: str, start: pb.StartExecution, live: _Live | None) -> None:
-        reporting = _Reporting(credit=start.credit)
+    def _take_start(self, execution_id: str, start: pb.StartExecution, live: Live | None) -> None:
+        reporting = Reporting(credit=start.credit)
         if live is not None:
             self._report_from(live, reporting)
             return
         try:
-            _check(start)
+            request = to_request(start)
             self._journal.require_room()
         except EdgeError as error:
             self._refuse(execution_id, error)
@@ -165,13 +152,13 @@ class Executions:
             # One record instead of two, when it need not wait.
             runner_instance=self._runner.instance_id if self._has_room() else "",
             boot_id=self._boot_id,
-            request=_to_request(start),
+            request=request,
         )
-        accepted = _Live(entry, reporting=reporting)
+        accepted = Live(entry, reporting=reporting)
         self._live[execution_id] = accepted
         self._tasks.spawn(self._accept(accepted))
 
-    async def _accept(self, live: _Live) -> None:
+    async def _accept(self, live: Live) -> None:
         """On disk first, then in line for the runner."""
         try:
             await self._journal.accept(live.entry)
@@ -202,9 +189,9 @@ class Executions:
         """Whether the runner takes one more; without a runner they wait for the next one."""
         if not self._runner.is_connected or self._is_stopping:
             return False
-        return sum(1 for live in self._live.values() if self._is_running(live)) < self._concurrency
+        return sum(1 for live in self._live.values() if live.is_running) < self._concurrency
 
-    async def _hand_over_on_record(self, live: _Live) -> None:
+    async def _hand_over_on_record(self, live: Live) -> None:
         """On disk first: whoever reads the journal must know that this runner may have started it."""
         runner = self._runner
         await self._journal.hand_over(live.entry.id, runner.instance_id)
@@ -217,13 +204,26 @@ class Executions:
             self._waiting.appendleft(live.entry.id)
             self._hand_over()
 
-    def _start_in_runner(self, live: _Live) -> None:
+    def _start_in_runner(self, live: Live) -> None:
         live.is_handed_to_runner = True
         self._runner.send("start", id=live.entry.id, spool_bytes=self._spool_bytes, **live.entry.request)
         if live.reporting is not None:
             self._resume_in_runner(live, live.reporting)
 
-    def _take_stop(self, live: _Live, kill_after: float) -> None:
+    def _take_stdin(self, live: Live, chunk: command_pb2.StdinChunk) -> None:
+        """Pass bytes on; the runner takes no more than it said, and what is too much at once is not even sent."""
+        if live.takes_input:
+            data = chunk.data[:STDIN_LIMIT]
+            is_last = chunk.is_last and len(data) == len(chunk.data)
+            self._runner.send("stdin", data, id=live.entry.id, offset=chunk.offset, is_last=is_last)
+
+    def _take_resize(self, live: Live, size: command_pb2.Terminal) -> None:
+        if live.takes_input:
+            self._runner.send("resize", id=live.entry.id, columns=size.columns, rows=size.rows)
+        elif "terminal" in live.entry.request and size.columns and size.rows:
+            live.entry.request["terminal"] |= {"columns": size.columns, "rows": size.rows}  # it will start with that
+
+    def _take_stop(self, live: Live, kill_after: float) -> None:
         if live.entry.end is not None:
             return
         live.stop_kill_after = kill_after
@@ -233,18 +233,18 @@ class Executions:
             self._waiting.remove(live.entry.id)
             self._tasks.spawn(self._end(live, ends.never_started()))
 
-    def _take_acknowledgement(self, execution_id: str, live: _Live | None) -> None:
+    def _take_acknowledgement(self, execution_id: str, live: Live | None) -> None:
         if live is None or not live.is_end_on_disk:
             return
         self._runner.send("forget", id=execution_id)
         self._journal.forget(execution_id)
         del self._live[execution_id]
 
-    def _report_from(self, live: _Live, reporting: _Reporting) -> None:
+    def _report_from(self, live: Live, reporting: Reporting) -> None:
         """Report one execution again: its state, its output from some offsets, its end."""
         live.reporting = reporting
         if live.entry.started is not None:
-            self._report_started(live)
+            self._report(live, reports.started(live.entry))
         if live.is_handed_to_runner:
             self._resume_in_runner(live, reporting)
             return
@@ -253,7 +253,7 @@ class Executions:
             live.entry.end["truncated"] = True
         self._report_end_if_ready(live)
 
-    def _report_what_is_left(self, live: _Live) -> None:
+    def _report_what_is_left(self, live: Live) -> None:
         """The runner died with output that was not sent yet: the end goes out without it and says so."""
         if live.reporting is None or live.reporting.is_drained:
             return
@@ -262,7 +262,7 @@ class Executions:
         live.reporting.is_drained = True
         self._report_end_if_ready(live)
 
-    def _resume_in_runner(self, live: _Live, reporting: _Reporting) -> None:
+    def _resume_in_runner(self, live: Live, reporting: Reporting) -> None:
         self._rounds += 1
         reporting.round, reporting.is_drained = self._rounds, False
         self._runner.send(
@@ -283,29 +283,20 @@ class Executions:
             if message.type == "ended":
                 self._runner.send("forget", id=message.fields["id"])
             return
-        if message.type == "started":
-            if live.entry.started is None:
-                facts = {"pid": message.fields["pid"], "start_ticks": message.fields["start_ticks"]}
-                self._journal.note_started(live.entry.id, facts)
-                self._report_started(live)
-        elif message.type == "output":
-            chunk = command_pb2.OutputChunk(
-                stream=_STREAMS[message.fields["stream"]], offset=message.fields["offset"], data=message.payload
-            )
-            self._report(live, pb.ExecutionReport(execution_id=live.entry.id, output=chunk))
-        elif message.type == "gap":
-            gap = command_pb2.OutputGap(
-                stream=_STREAMS[message.fields["stream"]],
-                from_offset=message.fields["from_offset"],
-                to_offset=message.fields["to_offset"],
-            )
-            self._report(live, pb.ExecutionReport(execution_id=live.entry.id, gap=gap))
+        if message.type == "started" and live.entry.started is None:
+            self._note_started(live, message.fields)
+            self._report(live, reports.started(live.entry))
+        elif message.type in _REPORTS:
+            self._report(live, _REPORTS[message.type](message))
         elif message.type == "ended" and live.entry.end is None:
             self._tasks.spawn(self._end(live, ends.from_runner(message.fields)))
         elif message.type == "drained":
             self._take_drained(live, message)
 
-    def _take_drained(self, live: _Live, message: Message) -> None:
+    def _note_started(self, live: Live, said: Mapping[str, Any]) -> None:
+        self._journal.note_started(live.entry.id, {"pid": said["pid"], "start_ticks": said["start_ticks"]})
+
+    def _take_drained(self, live: Live, message: Message) -> None:
         if live.reporting is None or live.reporting.round != message.fields["round"]:
             return  # about an earlier session
         live.reporting.is_drained = True
@@ -313,7 +304,7 @@ class Executions:
             live.entry.end["truncated"] = True
         self._report_end_if_ready(live)
 
-    async def _end(self, live: _Live, end: dict[str, Any]) -> None:
+    async def _end(self, live: Live, end: dict[str, Any]) -> None:
         """On disk first, then to the admin. What was on disk before stays: it was true."""
         if live.entry.end is not None:
             return
@@ -350,7 +341,7 @@ class Executions:
     async def _settle(self) -> None:
         """Compare journal and runner: adopt what runs, start what surely never started, call the rest lost."""
         known = set(self._runner.executions)
-        lost: list[_Live] = []
+        lost: list[Live] = []
         for live in list(self._live.values()):
             live.is_handed_to_runner = live.entry.id in known
             if live.is_handed_to_runner:
@@ -361,98 +352,48 @@ class Executions:
                 self._report_what_is_left(live)
             elif not live.is_accepted or live.is_leaving_line or live.entry.id in self._waiting:
                 continue  # it is or will be in line for this runner
-            elif self._never_started(live.entry):
+            elif lost_ones.surely_never_started(
+                live.entry, boot_id=self._boot_id, runner_instance=self._runner.instance_id
+            ):
                 self._waiting.append(live.entry.id)
             else:
                 lost.append(live)
         for stray in known - set(self._live):
-            self._runner.send("stop", id=stray, kill_after=_LEFTOVER_GRACE_SECONDS)
+            self._runner.send("stop", id=stray, kill_after=lost_ones.GRACE_SECONDS)
             self._runner.send("forget", id=stray)
         if lost:
             await self._declare_lost(lost)
         self._hand_over()
 
-    def _never_started(self, entry: Entry) -> bool:
-        """Whether surely nobody started it, and it is still wanted: not over a reboot."""
-        if entry.boot_id != self._boot_id or entry.started is not None:
-            return False
-        return entry.runner_instance in {"", self._runner.instance_id}
-
-    def _note_adopted(self, live: _Live) -> None:
+    def _note_adopted(self, live: Live) -> None:
         snapshot = self._runner.executions[live.entry.id]
         if live.entry.started is None and snapshot["pid"]:
-            facts = {"pid": snapshot["pid"], "start_ticks": snapshot["start_ticks"]}
-            self._journal.note_started(live.entry.id, facts)
+            self._note_started(live, snapshot)
 
-    async def _declare_lost(self, lost: list[_Live]) -> None:
-        """End what is left of them, then say so: nothing that is called lost may still run."""
-        here = [live for live in lost if live.entry.boot_id == self._boot_id]
-        ids = {live.entry.id for live in here}
-        groups = {
-            int(item.entry.started["pid"]): int(item.entry.started["start_ticks"])
-            for item in here
-            if item.entry.started
-        }
-        if ids:
-            count = await asyncio.to_thread(leftovers.end_all, ids, groups, _LEFTOVER_GRACE_SECONDS)
-            log.warning("ended %d processes of %d lost executions", count, len(ids))
+    async def _declare_lost(self, lost: list[Live]) -> None:
+        await lost_ones.end_processes([live.entry for live in lost], boot_id=self._boot_id)
         for live in lost:
-            await self._end(live, self._end_of_lost(live.entry))
-
-    def _end_of_lost(self, entry: Entry) -> dict[str, Any]:
-        was_started = entry.started is not None
-        if entry.boot_id == self._boot_id:
-            return ends.lost("runner_died", "the node's runner died while it ran", was_started=was_started)
-        if not was_started and not entry.runner_instance:
-            return ends.not_run("machine_rebooted", "the machine was rebooted before it could start")
-        return ends.lost("machine_rebooted", "the machine was rebooted while it ran", was_started=was_started)
+            await self._end(live, lost_ones.end_of(live.entry, boot_id=self._boot_id))
 
     # --- reports -------------------------------------------------------------------------------------------------
 
-    def _report_started(self, live: _Live) -> None:
-        assert live.entry.started is not None
-        started = pb.ExecutionStarted(pid=live.entry.started["pid"])
-        self._report(live, pb.ExecutionReport(execution_id=live.entry.id, started=started))
-
-    def _report_end_if_ready(self, live: _Live) -> None:
+    def _report_end_if_ready(self, live: Live) -> None:
         """The end goes out once it is on disk and all output that is to be had went before it."""
         if not live.is_end_on_disk or live.reporting is None or not live.reporting.is_drained:
             return
-        assert live.entry.end is not None
-        self._report(live, pb.ExecutionReport(execution_id=live.entry.id, end=ends.to_message(live.entry.end)))
+        self._report(live, reports.ended(live.entry))
 
-    def _report(self, live: _Live, report: pb.ExecutionReport) -> None:
+    def _report(self, live: Live, report: pb.ExecutionReport) -> None:
         if self._send is not None and live.reporting is not None:
             self._send(report)
 
     def _refuse(self, execution_id: str, error: EdgeError) -> None:
         if self._send is not None:
-            refused = pb.ExecutionRefused(code=error.code, message=error.message)
-            self._send(pb.ExecutionReport(execution_id=execution_id, refused=refused))
-
-    def _is_running(self, live: _Live) -> bool:
-        return (live.is_handed_to_runner or live.is_leaving_line) and live.entry.end is None
+            self._send(reports.refused(execution_id, error))
 
 
-def _misses_output(end: dict[str, Any], reporting: _Reporting) -> bool:
+def _misses_output(end: dict[str, Any], reporting: Reporting) -> bool:
     """Whether output that the admin does not have went with the runner."""
     return bool(
         reporting.stdout_offset < end.get("stdout_bytes", 0) or reporting.stderr_offset < end.get("stderr_bytes", 0)
     )
-
-
-def _check(start: pb.StartExecution) -> None:
-    """Raise ArgvInvalid for what no kernel could run: it must not get as far as the runner."""
-    words = [start.shell] if start.HasField("shell") else list(start.argv.arguments)
-    if not words or not words[0] or any("\0" in word for word in words):
-        raise ArgvInvalid
-
-
-def _to_request(start: pb.StartExecution) -> dict[str, Any]:
-    argv = ["/bin/sh", "-c", start.shell] if start.HasField("shell") else list(start.argv.arguments)
-    return {
-        "argv": argv,
-        "timeout": start.timeout.ToTimedelta().total_seconds() if start.HasField("timeout") else None,
-        "kill_after": start.kill_after.ToTimedelta().total_seconds(),
-        "exact": start.exact_output,
-    }

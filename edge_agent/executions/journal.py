@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,15 @@ class Entry:
     runner_instance: str
     """The runner that may have been told to start it; empty while none was."""
     boot_id: str
-    request: dict[str, Any]
+    request: dict[str, Any] = field(repr=False)
+    """Empty once it ended: scripts are large, and environments may hold secrets."""
     started: dict[str, Any] | None = None
     end: dict[str, Any] | None = None
+
+    def note_end(self, end: Mapping[str, Any]) -> None:
+        """It is over, and nobody will start it again."""
+        self.end = dict(end)
+        self.request = {}
 
 
 class Journal:
@@ -102,7 +108,7 @@ class Journal:
 
     async def end(self, execution_id: str, end: Mapping[str, Any]) -> None:
         """Store an end; on disk when it returns, however long the disk is full."""
-        self.entries[execution_id].end = dict(end)
+        self.entries[execution_id].note_end(end)
         await self._append_at_last({"type": "ended", "id": execution_id, "end": dict(end)})
 
     def forget(self, execution_id: str) -> None:
@@ -261,7 +267,7 @@ def _apply(entries: dict[str, Entry], record: dict[str, Any]) -> None:
     elif execution_id in entries and kind == "started":
         entries[execution_id].started = record["facts"]
     elif execution_id in entries and kind == "ended":
-        entries[execution_id].end = record["end"]
+        entries[execution_id].note_end(record["end"])
     elif kind == "forgotten":
         entries.pop(execution_id, None)
 

@@ -68,10 +68,10 @@ class RunnerClient:
         """Whether there is a runner that hears."""
         return self._reading is not None and not self._reading.done()
 
-    def send(self, type_: str, **fields: Any) -> None:
+    def send(self, type_: str, payload: bytes = b"", **fields: Any) -> None:
         """Send one order; an order to a dead runner is void."""
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(protocol.encode(type_, **fields))
+            self._writer.write(protocol.encode(type_, payload, **fields))
 
     async def close(self) -> None:
         """Leave; the runner goes on."""

@@ -101,6 +101,14 @@ class Node:
         stop.kill_after.FromTimedelta(timedelta(seconds=kill_after))
         self.executions.receive(pb.ExecutionOrder(execution_id=execution_id, stop=stop))
 
+    def bring(self, execution_id: str, data: bytes, *, offset: int = 0, is_last: bool = False) -> None:
+        chunk = command_pb2.StdinChunk(offset=offset, data=data, is_last=is_last)
+        self.executions.receive(pb.ExecutionOrder(execution_id=execution_id, stdin=chunk))
+
+    def resize(self, execution_id: str, columns: int, rows: int) -> None:
+        size = command_pb2.Terminal(columns=columns, rows=rows)
+        self.executions.receive(pb.ExecutionOrder(execution_id=execution_id, resize=size))
+
     def acknowledge(self, execution_id: str) -> None:
         self.executions.receive(pb.ExecutionOrder(execution_id=execution_id, acknowledge_end=pb.AcknowledgeEnd()))
 
@@ -116,6 +124,25 @@ class Node:
     def output_of(self, execution_id: str, stream: command_pb2.OutputStream.ValueType = STDOUT) -> bytes:
         chunks = [report.output for report in self.told(execution_id, "output")]
         return b"".join(chunk.data for chunk in chunks if chunk.stream == stream)
+
+    def wanted(self, execution_id: str) -> tuple[int, int]:
+        """Offset and limit of the last word about its stdin."""
+        said = self.told(execution_id, "stdin_wanted")
+        return (said[-1].stdin_wanted.offset, said[-1].stdin_wanted.limit) if said else (0, 0)
+
+    async def feed(self, execution_id: str, data: bytes, *, upto: int | None = None) -> None:
+        """Bring bytes from where the node is, never more than it wants, up to the end or to some offset before."""
+        await eventually(lambda: self.told(execution_id, "stdin_wanted"), what="the report of a wanted stdin")
+        offset, end = self.wanted(execution_id)[0], len(data) if upto is None else upto
+        while offset < end:
+            limit = await self._limit_beyond(execution_id, offset)
+            piece = data[offset : min(end, offset + 48 * 1024, limit)]
+            self.bring(execution_id, piece, offset=offset, is_last=offset + len(piece) == len(data))
+            offset += len(piece)
+
+    async def _limit_beyond(self, execution_id: str, offset: int) -> int:
+        await eventually(lambda: self.wanted(execution_id)[1] > offset, within=20, what="room for stdin")
+        return self.wanted(execution_id)[1]
 
     async def started(self, execution_id: str) -> int:
         """Wait until it runs and return its pid."""

@@ -50,7 +50,7 @@ async def test_what_was_accepted_started_and_ended_is_there_after_a_crash(tmp_pa
     found = await reopened(tmp_path)  # without a close before
     await journal.close()
     assert list(found) == [FIRST, SECOND, THIRD]
-    assert (found[FIRST].request["argv"], found[FIRST].boot_id) == (["echo", "hi"], "boot-1")
+    assert (found[SECOND].request["argv"], found[SECOND].boot_id) == (["echo", "hi"], "boot-1")
     assert (found[FIRST].started, found[FIRST].end) == (STARTED, END)
     assert (found[SECOND].started, found[SECOND].end) == (STARTED, None)
     assert (found[THIRD].started, found[THIRD].end) == (None, None)
@@ -63,6 +63,17 @@ async def test_what_was_forgotten_is_gone_and_takes_no_place(tmp_path: Path) -> 
     await journal.close()
     assert list(await reopened(tmp_path)) == [SECOND]
     assert FIRST.encode() not in (tmp_path / "journal").read_bytes()
+
+
+async def test_what_was_to_be_run_is_not_kept_longer_than_until_its_end(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path)
+    await journal.accept(entry(FIRST, argument="a secret"))
+    assert "a secret" not in repr(journal.entries)
+    await journal.end(FIRST, END)
+    assert journal.entries[FIRST].request == {}
+    await journal.close()
+    assert (await reopened(tmp_path))[FIRST].end == END
+    assert b"a secret" not in (tmp_path / "journal").read_bytes()
 
 
 async def test_a_directory_without_a_journal_is_an_empty_one(tmp_path: Path) -> None:

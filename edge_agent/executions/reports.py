@@ -1,0 +1,58 @@
+"""What the admin is told of executions, made of what the runner says and of what the journal keeps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edge_agent.executions import ends
+from edge_agent.executions.journal import Entry
+from edge_agent.runner.protocol import Message
+from edge_wire.errors import EdgeError
+from edge_wire.v1 import command_pb2
+from edge_wire.v1 import session_pb2 as pb
+
+_STREAMS: Mapping[str, command_pb2.OutputStream.ValueType] = {
+    "stdout": command_pb2.OUTPUT_STREAM_STDOUT,
+    "stderr": command_pb2.OUTPUT_STREAM_STDERR,
+}
+
+
+def started(entry: Entry) -> pb.ExecutionReport:
+    """Its process runs or ran."""
+    assert entry.started is not None
+    return pb.ExecutionReport(execution_id=entry.id, started=pb.ExecutionStarted(pid=entry.started["pid"]))
+
+
+def output(message: Message) -> pb.ExecutionReport:
+    """Some of what it wrote."""
+    said = message.fields
+    chunk = command_pb2.OutputChunk(stream=_STREAMS[said["stream"]], offset=said["offset"], data=message.payload)
+    return pb.ExecutionReport(execution_id=said["id"], output=chunk)
+
+
+def gap(message: Message) -> pb.ExecutionReport:
+    """Something that it wrote is not to be had any more."""
+    said = message.fields
+    missing = command_pb2.OutputGap(
+        stream=_STREAMS[said["stream"]], from_offset=said["from_offset"], to_offset=said["to_offset"]
+    )
+    return pb.ExecutionReport(execution_id=said["id"], gap=missing)
+
+
+def stdin_wanted(message: Message) -> pb.ExecutionReport:
+    """How far it is with its stdin."""
+    wanted = pb.StdinWanted(offset=message.fields["offset"], limit=message.fields["limit"])
+    return pb.ExecutionReport(execution_id=message.fields["id"], stdin_wanted=wanted)
+
+
+def ended(entry: Entry) -> pb.ExecutionReport:
+    """It is over."""
+    assert entry.end is not None
+    return pb.ExecutionReport(execution_id=entry.id, end=ends.to_message(entry.end))
+
+
+def refused(execution_id: str, error: EdgeError) -> pb.ExecutionReport:
+    """The node does not take it."""
+    return pb.ExecutionReport(
+        execution_id=execution_id, refused=pb.ExecutionRefused(code=error.code, message=error.message)
+    )
