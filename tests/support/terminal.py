@@ -99,6 +99,10 @@ class Terminal:
         """Type; `\\x03` is Ctrl-C."""
         os.write(self._master, text.encode())
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Make the window another size, as dragging its corner does."""
+        termios.tcsetwinsize(self._master, (rows, columns))
+
     async def wait(self) -> int:
         """The exit code; the terminal stays readable until the last byte was seen."""
         code = await asyncio.wait_for(self.process.wait(), 30.0)

@@ -219,3 +219,24 @@ async def _start_exec(site: Installation, *words: str, reconnect_for: str = "30s
     return await site.start_program(
         "edgectl", "exec", "edge01", *words, *patient(site), environ=environ, log="exec.log"
     )
+
+
+async def test_stdin_goes_on_after_the_session_and_the_admin_were_away(site: Installation, tmp_path: Path) -> None:
+    await site.add_agent("edge01")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # Opened both ways, or opening would wait for the other side while the admin is in this very process.
+    with os.fdopen(os.open(fifo, os.O_RDWR), "wb", buffering=0) as pipe:
+        running = await site.start_edgectl("exec", "edge01", "--stdin", str(fifo), "--", "cat")
+        pipe.write(b"one\n")
+        await eventually(lambda: running.output == "one\n", what="the first line")
+        await site.restart_admin(reconnect_grace_seconds=20)
+        pipe.write(b"two\n")
+        await eventually(lambda: "two\n" in running.output, within=30.0, what="the second line")
+        agent = site.agents.pop("edge01")
+        await agent.stop()
+        pipe.write(b"three\n")
+        await site.start_agent_without_wait("edge01")
+        await eventually(lambda: "three\n" in running.output, within=30.0, what="the third line")
+    assert await running.wait() == 0, running.output
+    assert [line for line in running.output.splitlines() if not line.startswith("edgectl:")] == ["one", "two", "three"]
