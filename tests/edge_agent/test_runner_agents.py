@@ -71,9 +71,10 @@ async def test_an_end_is_told_to_every_agent_until_it_is_forgotten(agent: Agent,
 
 
 def test_an_id_that_is_known_is_not_started_again(agent: Agent, tmp_path: Path) -> None:
-    program = ["sh", "-c", f"echo once >> {tmp_path / 'log'}; sleep 1000"]
+    program = ["sh", "-c", f"echo once >> {tmp_path / 'log'}; echo ready; sleep 1000"]
     execution_id = agent.start(*program, execution_id=new_id())
     first = agent.take("started", execution_id).fields
+    agent.take("output", execution_id)
     agent.start(*program, execution_id=execution_id)
     assert agent.take("started", execution_id).fields == first
     agent.send("stop", id=execution_id, kill_after=5.0)

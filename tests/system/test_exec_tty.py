@@ -61,7 +61,7 @@ async def test_ctrl_c_is_for_the_program_and_jobs_are_controlled(fleet: Installa
         await shows(terminal, "up2")
         terminal.type("\x1a")
         await shows(terminal, "Stopped")
-        terminal.type("kill -9 %1; wait %1; exit 0\r")
+        terminal.type("kill -9 %1; exit 0\rexit 0\r")
         await asyncio.wait_for(terminal.process.wait(), 20)
 
 
