@@ -510,6 +510,12 @@ class DirectoryNotWritable(Conflict):
     code = "directory_not_writable"
 
 
+class OutputNotWritable(Conflict):
+    """Our own output cannot be written."""
+
+    code = "output_not_writable"
+
+
 class AlreadyEnrolled(Conflict):
     """This agent is enrolled already."""
 

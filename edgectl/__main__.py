@@ -5,15 +5,15 @@ Typer is imported where it is needed: what a shell asks for at TAB is answered w
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge_wire.errors import EdgeError, Internal, UsageError
+from edge_wire.errors import EdgeError, UsageError
+from edgectl import standard_streams
+from edgectl.failures import report
 from edgectl.invocation import Invocation, guess_invocation, split_arguments
-from edgectl.output import fail, note
+from edgectl.output import note
 
 if TYPE_CHECKING:
     import typer
@@ -35,28 +35,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
+    try:
+        return _run_or_report(argv)
+    except BrokenPipeError:
+        standard_streams.abandon_all()
+        return standard_streams.READER_GONE
+
+
+def _run_or_report(argv: Sequence[str]) -> int:
     import typer
 
     invocation = guess_invocation(argv)
     try:
         invocation, rest = split_arguments(argv)
         return _run_command(invocation, rest)
-    except EdgeError as error:
-        if invocation.is_debug:
-            traceback.print_exc()
-        return fail(invocation, error)
     except (KeyboardInterrupt, EOFError, typer.Abort):
         note("")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output left, as `head` does. Python would complain once more when it flushes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+        raise
     except Exception as error:  # whatever it was, people get one line
-        if invocation.is_debug:
-            traceback.print_exc()
-        hint = "" if invocation.is_debug else "repeat it with --debug and report what it prints"
-        return fail(invocation, Internal(f"{type(error).__name__}: {error}", hint=hint))
+        return report(invocation, error)
 
 
 def _run_command(invocation: Invocation, rest: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from edge_wire.errors import InvalidValue
+from edge_wire.errors import InvalidValue, UsageError
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -23,3 +23,16 @@ def parse_duration(text: str) -> timedelta:
     if seconds > 3650 * 86400:
         raise InvalidValue(f"{text!r} is longer than ten years")
     return timedelta(seconds=seconds)
+
+
+def read_span(option: str, text: str, *, is_zero_meant: bool = True) -> timedelta | None:
+    """What an option was given; None when it was not. Raises UsageError."""
+    if not text:
+        return None
+    try:
+        span = parse_duration(text)
+    except InvalidValue as error:
+        raise UsageError(f"{option}: {error.message}") from None
+    if not span and not is_zero_meant:
+        raise UsageError(f"{option} must be longer than 0", hint="leave it out for no limit")
+    return span

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from edge_wire.errors import EdgeError
+from edge_wire.errors import EdgeError, OutputNotWritable
 from edge_wire.names import printable
 from edgectl import pager
 from edgectl.invocation import Invocation
+from edgectl.standard_streams import print_line, say_line
 from edgectl.tables import Column as Column
 from edgectl.tables import Row as Row
 from edgectl.tables import lines_of
@@ -58,7 +60,8 @@ def emit_object(invocation: Invocation, row: Row, *, text: str | None = None) ->
 def fail(invocation: Invocation, error: EdgeError) -> int:
     """Say what went wrong: one line on stderr, and an object on stdout for programs. Returns the exit code."""
     if invocation.is_machine:
-        _print(json.dumps(error_object(error), ensure_ascii=False))
+        with suppress(OutputNotWritable):  # what went wrong before is worth more
+            _print(json.dumps(error_object(error), ensure_ascii=False))
     note(error_line(error))
     return error.exit_code
 
@@ -85,8 +88,7 @@ def error_object(error: EdgeError) -> dict[str, Any]:
 
 def note(line: str) -> None:
     """Say something to the person, not to the program."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    say_line(line)
 
 
 def text_of(value: Any) -> str:
@@ -125,5 +127,4 @@ def _print_long(invocation: Invocation, lines: Sequence[str]) -> None:
 
 
 def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    print_line(line)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge_wire.errors import EdgeError, UsageError
+from edge_wire.errors import UsageError
 from edgectl.app import new_app
-from edgectl.durations import parse_duration
+from edgectl.durations import read_span
 from edgectl.execution import creation
 from edgectl.execution import wishes as wishing
 from edgectl.execution.choices import OfflineChoice, PolicyChoice, ViewChoice
 from edgectl.execution.exit_codes import OWN_FAILURE
-from edgectl.execution.foreground import run_foreground
+from edgectl.execution.foreground import request_of, run_foreground
 from edgectl.execution.wishes import How, Pace, Wishes
+from edgectl.failures import report
 from edgectl.invocation import Invocation
 from edgectl.options import Yes, invocation_of
-from edgectl.output import fail
 from edgectl.selectors import All, Clusters, Exclude, Expressions, From, Labels, Online, Pick, SelectorWords, read_list
 
 app = new_app("Run a command on nodes, now, and stream back what it writes.")
@@ -121,14 +120,14 @@ def execute(
         pace=Pace(
             fanout=fanout,
             batch=batch,
-            pause=_span(pause),
+            pause=read_span("--pause", pause),
             max_errors=max_errors,
-            timeout=_span(timeout),
-            deadline=_span(deadline),
-            kill_after=_span(kill_after),
-            contact_timeout=_span(contact_timeout),
+            timeout=read_span("--timeout", timeout, is_zero_meant=False),
+            deadline=read_span("--deadline", deadline, is_zero_meant=False),
+            kill_after=read_span("--kill-after", kill_after),
+            contact_timeout=read_span("--contact-timeout", contact_timeout),
             offline=offline.value,
-            expires=_span(expires),
+            expires=read_span("--expires", expires, is_zero_meant=False),
         ),
         how=How(
             is_shell=shell,
@@ -153,18 +152,23 @@ def execute(
     wishing.check_display(wishes, is_machine=invocation.is_machine, is_detached=detach)
     if tty:
         _require_terminal(invocation)
+    request = request_of(wishes)
+    # One node's exit codes are the program's own, so every failure of edgectl is 255 there, whatever its class. What is
+    # wrong with the words typed is found before this line, with nothing sent, and is 2 in both modes.
     try:
         if dry_run:
-            return creation.show_targets(invocation, wishing.to_request(wishes))
+            return creation.show_targets(invocation, request)
         if wishes.selector.may_be_many or len(wishes.selector.nodes) > creation.ASK_ABOVE:
-            creation.ask_when_large(invocation, wishing.to_request(wishes), is_yes=yes)
+            creation.ask_when_large(invocation, request, is_yes=yes)
         if detach:
-            return creation.detach(invocation, wishing.to_request(wishes))
-        return run_foreground(invocation, wishes)
-    except EdgeError as error:
+            return creation.detach(invocation, request)
+        return run_foreground(invocation, wishes, request)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
         if not wishes.passes_code or isinstance(error, UsageError):
             raise
-        fail(invocation, error)
+        report(invocation, error)
         return OWN_FAILURE
 
 
@@ -174,7 +178,3 @@ def _require_terminal(invocation: Invocation) -> None:
     if invocation.is_machine:
         raise UsageError(f"--tty and -o {invocation.output} exclude each other")
     require_terminal()
-
-
-def _span(text: str) -> timedelta | None:
-    return parse_duration(text) if text else None

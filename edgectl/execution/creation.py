@@ -30,6 +30,7 @@ def show_targets(invocation: Invocation, request: pb.CreateCommandRequest) -> in
 
 def detach(invocation: Invocation, request: pb.CreateCommandRequest) -> int:
     """Make it and print its id."""
+    request.spec.exact_output = False  # nobody waits for its bytes
     made = ask(invocation, lambda admin: admin.call(admin.commands.Create, request))
     row = {
         "schema": "edgectl.exec.accepted/v1",
@@ -54,6 +55,7 @@ def _resolve(invocation: Invocation, request: pb.CreateCommandRequest) -> pb.Cre
     asked = pb.CreateCommandRequest()
     asked.CopyFrom(request)
     asked.dry_run = True
+    asked.spec.exact_output = False
     return ask(invocation, lambda admin: admin.call(admin.commands.Create, asked))
 
 

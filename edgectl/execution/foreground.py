@@ -28,6 +28,7 @@ from edgectl.execution.wishes import Wishes, to_request
 from edgectl.invocation import Invocation
 from edgectl.node_sets import distinct_names, fold_briefly
 from edgectl.output import error_line, note, relative
+from edgectl.standard_streams import READER_GONE
 from edgectl.views import summary
 from edgectl.views.choose import choose_view, preview_of
 from edgectl.views.view import Result
@@ -43,6 +44,12 @@ def run_foreground(invocation: Invocation, wishes: Wishes, ask: Ask | None = Non
             return await Foreground(invocation=invocation, wishes=wishes, admin=admin, ask=ask).run()
 
     return asyncio.run(work())
+
+
+def request_of(wishes: Wishes) -> pb.CreateCommandRequest:
+    """What is asked of the admin by an exec that waits. Raises InvalidValue when the words cannot be meant."""
+    terminal = raw_terminal.terminal_size() if wishes.how.is_tty else None
+    return to_request(wishes, is_exact=wishes.is_one_node and wishes.shows_output, terminal=terminal)
 
 
 _CANCEL_WITHIN = timedelta(seconds=1)
@@ -72,7 +79,7 @@ class Foreground:
         self._is_watching = isinstance(ask, pb.WatchCommandRequest)
         self._feed = Feed(
             admin=admin,
-            ask=ask if ask is not None else _request_of(wishes),
+            ask=ask if ask is not None else request_of(wishes),
             tally=self._tally,
             on_break=self._say_broken,
             stdin=_open_stdin(wishes),
@@ -122,14 +129,14 @@ class Foreground:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if interrupts.leaving.done():
                 return _End(left_with=interrupts.leaving.result())
-            return _End(failure=reading.result())
+            return reading.result()
         finally:
             for task in (reading, painting):
                 task.cancel()
             await asyncio.gather(reading, painting, return_exceptions=True)
 
-    async def _read(self) -> EdgeError | None:
-        """Show everything until the command is over or nothing more can be learnt soon."""
+    async def _read(self) -> _End:
+        """Show everything until the command is over, nothing more can be learnt soon, or nobody reads it any more."""
         responses = self._feed.responses()
         try:
             async for response in responses:
@@ -141,10 +148,12 @@ class Foreground:
                     break
             await self._sink.put(self._files.finish() if self._files else [])
         except EdgeError as error:
-            return error
+            return _End(failure=error)
+        except BrokenPipeError:  # the command is not ours alone: it goes on, as when a connection is lost
+            return _End(left_with=READER_GONE)
         finally:
             await responses.aclose()  # type: ignore[attr-defined]  # it is an async generator
-        return None
+        return _End()
 
     def _pieces(self, happenings: Sequence[Happening]) -> list[Writable]:
         files = self._files.show(happenings) if self._files else []
@@ -221,6 +230,8 @@ class Foreground:
     def _say_leaving(self, *, is_cancelled: bool) -> None:
         if is_cancelled:
             self._note(f"left while it is being cancelled: edgectl command show {self._tally.command_id}")
+        elif self._tally.is_accepted and self._tally.has_every_end:
+            return
         elif self._tally.is_accepted:
             self._note(f"left; the command goes on: edgectl command show {self._tally.command_id}")
         else:
@@ -262,11 +273,6 @@ class _Later:
         self._task.cancel()
         (failure,) = await asyncio.gather(self._task, return_exceptions=True)
         return failure is None
-
-
-def _request_of(wishes: Wishes) -> pb.CreateCommandRequest:
-    terminal = raw_terminal.terminal_size() if wishes.how.is_tty else None
-    return to_request(wishes, is_exact=wishes.is_one_node and wishes.shows_output, terminal=terminal)
 
 
 def _open_stdin(wishes: Wishes) -> StdinSource | None:

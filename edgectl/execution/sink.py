@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_wire.errors import EdgeError
+from edgectl.standard_streams import refused
 
 
 class Writable(Protocol):
@@ -32,13 +33,19 @@ class Piece:
     data: bytes
 
     def write(self) -> None:
-        """Write all of it, also to a descriptor that does not block."""
+        """Write all of it, also to a descriptor that does not block. Raises BrokenPipeError, OutputNotWritable."""
         rest = memoryview(self.data)
         while rest:
             try:
                 rest = rest[os.write(self.descriptor, rest) :]
             except BlockingIOError:
                 select.select([], [self.descriptor], [])
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                failure = refused(self.descriptor, error)
+                failure.started = "yes"
+                raise failure from None
 
 
 class Sink:
@@ -50,8 +57,8 @@ class Sink:
         threading.Thread(target=self._write_all, name="sink", daemon=True).start()
 
     async def put(self, pieces: Sequence[Writable]) -> None:
-        """Write and wait until it is written. Raises BrokenPipeError when the reader left, OSError when the disk is
-        full, and what else writing a piece raises."""
+        """Write and wait until it is written. Raises BrokenPipeError when the reader left, OutputNotWritable, and what
+        else writing a piece raises."""
         if pieces:
             done = self._loop.create_future()
             self._work.put((pieces, done))

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from edge_wire.errors import InvalidValue, StreamBroken
+from edge_wire.errors import StreamBroken, UsageError
 from edge_wire.v1 import command_pb2 as pb
 
 _CHUNK = 64 * 1024
@@ -95,12 +95,12 @@ class StdinSource:
 
 
 def open_source(name: str) -> StdinSource:
-    """`-` is our own stdin, anything else a file. Raises InvalidValue."""
+    """`-` is our own stdin, anything else a file. Raises UsageError."""
     if name == "-":
         return StdinSource(0)
     try:
         if Path(name).is_dir():
-            raise InvalidValue(f"--stdin {name}: this is a directory")
+            raise UsageError(f"--stdin {name}: this is a directory")
         return StdinSource(os.open(name, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
-        raise InvalidValue(f"--stdin {name}: {error.strerror}") from None
+        raise UsageError(f"--stdin {name}: {error.strerror}") from None

@@ -9,7 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from edge_wire.errors import SelectorEmpty, UsageError
+from edge_wire.errors import ArgvInvalid, SelectorEmpty, UsageError
+from edge_wire.names import printable
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import command_pb2 as pb
 from edgectl.execution.brought import read_environment, read_script
@@ -98,7 +99,7 @@ class Wishes:
 
 
 def check(wishes: Wishes, remote_argv: Sequence[str] | None) -> None:
-    """Refuse what cannot be meant. Raises UsageError, SelectorEmpty."""
+    """Refuse what cannot be meant. Raises UsageError, ArgvInvalid, SelectorEmpty."""
     if wishes.how.script:
         if wishes.how.is_shell:
             raise UsageError(
@@ -108,6 +109,7 @@ def check(wishes: Wishes, remote_argv: Sequence[str] | None) -> None:
         raise UsageError("what to run is missing", hint=_HOW_TO_RUN)
     elif not remote_argv:
         raise UsageError("there is nothing behind --", hint=_HOW_TO_RUN)
+    _check_argv(remote_argv or [])
     if wishes.selector.is_empty:
         hint = "add --all to narrow what there is" if wishes.selector.is_narrowed else "edgectl node list"
         raise SelectorEmpty(hint=hint)
@@ -123,6 +125,17 @@ def check_display(wishes: Wishes, *, is_machine: bool, is_detached: bool) -> Non
         raise UsageError("--detach leaves nobody to bring stdin", hint="leave out --detach")
     if is_detached and wishes.outdir is not None:
         raise UsageError("--outdir and --detach exclude each other", hint="leave one of them out")
+
+
+def _check_argv(argv: Sequence[str]) -> None:
+    for number, word in enumerate(argv, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:  # bytes that Python could not read: arguments travel as protobuf strings
+            raise ArgvInvalid(
+                f"argument {number} is not UTF-8 ({printable(word)}), and arguments are sent as UTF-8",
+                hint="bring bytes by --stdin, or let a shell on the node make them",
+            ) from None
 
 
 def _check_pace(pace: Pace) -> None:

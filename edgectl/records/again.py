@@ -25,6 +25,7 @@ from edgectl.options import CommandId, Yes, invocation_of
 from edgectl.output import Column, emit_list, note, text_of
 from edgectl.records.stored import Kept, StoredCommand, load_command, load_with_output
 from edgectl.selectors import SelectorWords
+from edgectl.standard_streams import print_line
 from edgectl.views.escapes import harmless
 from edgectl.views.line_diff import Budget
 from edgectl.views.line_diff import diff as line_diff
@@ -196,5 +197,5 @@ def _print_differences(before: StoredCommand, after: StoredCommand, node_ids: li
         hunks = b"\n".join(line_diff(old.splitlines(), new.splitlines(), budget))
         groups.setdefault(hunks, []).append(after.executions[node_id].node_name)
     for hunks, names in sorted(groups.items(), key=lambda item: -len(item[1])):
-        typer.echo(f"\n{fold_briefly(names)} ({len(names)})")
-        typer.echo(harmless(hunks).decode())
+        print_line(f"\n{fold_briefly(names)} ({len(names)})")
+        print_line(harmless(hunks).decode())

@@ -49,7 +49,7 @@ async def test_one_node_passes_bytes_and_exit_code_through(fleet: Installation) 
         (["edge01"], 2, "usage: what to run is missing"),
         (["edge01", "--"], 2, "usage: there is nothing behind --"),
         (["edge01", "--fanout", "0", "--", "true"], 2, "usage: --fanout '0'"),
-        (["edge01", "--timeout", "5", "--", "true"], 2, "value_invalid: '5' is not a duration"),
+        (["edge01", "--timeout", "5", "--", "true"], 2, "usage: --timeout: '5' is not a duration"),
         (["edge01", "--no-such-flag", "--", "true"], 2, "usage: No such option"),
     ],
 )
