@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 
 from edge_wire.errors import Conflict
 from edgectl.app import new_app
-from edgectl.demo.fleet import CONTEXT, Demo, Fleet, missing_part
+from edgectl.demo.fleet import CONTEXT, Demo, Fleet, layout_of_context, missing_part
 from edgectl.demo.layout import ADMIN, Layout, default_directory
 from edgectl.execution.foreground import run_foreground
 from edgectl.execution.wishes import Wishes
@@ -23,13 +24,17 @@ from edgectl.selectors import SelectorWords
 
 app = new_app("A whole fleet on this machine: up, status, down.")
 
+_FEW = 3
+
 Dir = Annotated[Path | None, typer.Option("--dir", help="Where it lives. Default: ~/.local/state/edgectl/demo.")]
 
 
 @app.command(epilog="Example: edgectl demo up --nodes 5")
 def up(
     ctx: typer.Context,
-    nodes: Annotated[int, typer.Option(min=1, max=99, help="How many agents.")] = 3,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, max=99, help="How many agents. Default: 3, or as many as there are.")
+    ] = None,
     directory: Dir = None,
 ) -> int:
     """Start an admin and agents, enroll them, and run a first command on all. Safe to repeat."""
@@ -39,7 +44,9 @@ def up(
         raise Conflict(missing)
     layout = _layout(directory)
     with layout.held():
-        fleet = asyncio.run(Demo(layout, note).up(nodes))
+        fleet = asyncio.run(Demo(layout, note).up(nodes or _FEW))
+    if nodes is not None and nodes < len(fleet.names):
+        note(f"the demo has {len(fleet.names)} nodes already, and up takes none away; demo down --purge begins anew")
     note(f"{len(fleet.names)} nodes are online: {', '.join(fleet.names)}\n")
     note(f"$ {_program()} exec --all{_context_words(fleet)} -- uname -a")
     wishes = Wishes(selector=SelectorWords(is_all=True), argv=["uname", "-a"])
@@ -51,14 +58,15 @@ def up(
 @app.command(epilog="Example: edgectl demo status -o json")
 def status(ctx: typer.Context, directory: Dir = None) -> None:
     """Show what of the demo runs."""
-    state = _layout(directory).load()
+    layout = _layout_or_contexts(directory)
+    state = layout.load()
     rows = [
         {
             "schema": "edgectl.demo.process/v1",
             "name": name,
             "pid": process.pid,
             "running": process.is_running,
-            "log": str(_layout(directory).log_of(name)),
+            "log": str(layout.log_of(name)),
         }
         for name, process in sorted(state.processes.items())
     ]
@@ -84,11 +92,25 @@ def down(
     agents = [name for name in stopped if name != ADMIN]
     row = {"schema": "edgectl.demo.down/v1", "stopped": stopped, "purged": purge}
     text = f"stopped {len(agents)} agents and the admin" if ADMIN in stopped else f"stopped {len(agents)} agents"
-    emit_object(invocation_of(ctx), row, text=text if stopped else "nothing ran")
+    emit_object(invocation_of(ctx), row, text=text if stopped else f"nothing ran{_elsewhere(layout)}")
 
 
 def _layout(directory: Path | None) -> Layout:
     return Layout((directory or default_directory()).absolute())
+
+
+def _layout_or_contexts(directory: Path | None) -> Layout:
+    """Without `--dir`, the demo that the context belongs to."""
+    found = layout_of_context() if directory is None else None
+    return found or _layout(directory)
+
+
+def _elsewhere(layout: Layout) -> str:
+    """Where the demo of the context is, for people who stopped another one."""
+    other = layout_of_context()
+    if other is None or other == layout:
+        return ""
+    return f" in {layout.root}; the other demo: edgectl demo down --dir {shlex.quote(str(other.root))}"
 
 
 def _program() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import shutil
 import socket
 from collections.abc import Awaitable, Callable
@@ -58,7 +59,8 @@ class Demo:
         save_context(context, make_current=False)
         async with connected_to(context, token) as admin:
             known = {alias for node in await _nodes(admin) for alias in node.aliases}
-            names = sorted({f"edge{number:02}" for number in range(1, count + 1)} | (known & set(self._agents())))
+            wanted = {f"edge{number:02}" for number in range(1, count + 1)}
+            names = sorted(wanted | (known & set(self._agents())))
             await self._start_agents(admin, names, known)
             await self._wait_online(admin, names)
         for name in names:
@@ -199,16 +201,31 @@ def missing_part() -> str:
     return ""
 
 
+def layout_of_context() -> Layout | None:
+    """The demo that the context belongs to; None when there is no context, or it is nobody's demo."""
+    context = load_contexts().by_name.get(CONTEXT)
+    if context is None or not context.credential_file:
+        return None
+    layout = Layout(Path(context.credential_file).parent)
+    return layout if layout.is_used and context.credential_file == str(layout.credential) else None
+
+
 def _refuse_foreign_context(layout: Layout) -> None:
+    """The context of a demo that does not run is taken over; that demo takes it back when it is started again."""
     context = load_contexts().by_name.get(CONTEXT)
     if context is None or context.credential_file == str(layout.credential):
         return
-    other = Path(context.credential_file).parent if context.credential_file else None
-    if other is not None and not other.exists():
+    other = layout_of_context()
+    if other is not None:
+        if any(process.is_running for process in other.load().processes.values()):
+            raise Conflict(
+                f"another demo runs, in {other.root}",
+                hint=f"stop it: edgectl demo down --dir {shlex.quote(str(other.root))}",
+            )
         return
-    place = f"another demo, in {other}" if other is not None else "something else"
-    hint = f"edgectl demo down --purge --dir {other}" if other is not None else f"edgectl logout --context {CONTEXT}"
-    raise Conflict(f"the context {CONTEXT} belongs to {place}", hint=hint)
+    if context.credential_file and not Path(context.credential_file).parent.exists():
+        return
+    raise Conflict(f"the context {CONTEXT} belongs to something else", hint=f"edgectl logout --context {CONTEXT}")
 
 
 async def _nodes(admin: Admin) -> list[node_pb2.Node]:

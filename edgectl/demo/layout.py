@@ -66,6 +66,11 @@ class Layout:
         """The enrollment key of an agent; there only until it has enrolled."""
         return self.root / f"{name}.key"
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a demo was started here."""
+        return (self.root / _STATE_FILE).exists()
+
     def load(self) -> State:
         """What was started; nothing when there is no such file. Raises InvalidValue when it is damaged."""
         try:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from edgectl.demo.layout import Layout, State
+from edgectl.demo.processes import Process, start_ticks
 from tests.support.eventually import eventually
 from tests.support.programs import Finished, run_program
 
@@ -105,21 +107,63 @@ async def test_secrets_stay_in_the_demos_directory_and_purge_removes_it(home: Ho
     assert json.loads((await home.edgectl("context", "list", "-o", "json")).text) == []
 
 
-async def test_a_context_of_somebody_else_is_not_taken(home: Home, tmp_path: Path) -> None:
-    other = tmp_path / "other-demo"
-    other.mkdir()
+def write_context(home: Home, credential: Path) -> None:
+    """The context `demo` as somebody else left it."""
     config = Path(home.environ["EDGECTL_CONFIG_DIR"])
-    config.mkdir()
+    config.mkdir(exist_ok=True)
     stored = {
         "admin_urls": ["https://127.0.0.1:1"],
         "ca_certificate": "AAAA",
         "store": "file",
-        "credential_file": str(other / "credential"),
+        "credential_file": str(credential),
     }
     (config / "config.json").write_text(json.dumps({"current": "demo", "contexts": {"demo": stored}}))
+
+
+async def test_the_context_of_another_demo_that_runs_is_not_taken(home: Home, tmp_path: Path) -> None:
+    other = Layout(tmp_path / "other demo")
+    other.root.mkdir()
+    ours = Process(pid=os.getpid(), start_ticks=start_ticks(os.getpid()))
+    other.save(State(port=1, processes={"edge01": ours}))
+    write_context(home, other.credential)
     up = await home.demo_of("up")
-    assert (up.code, f"edgectl demo down --purge --dir {other}" in up.err) == (10, True), up.err
+    assert up.code == 10
+    assert f"another demo runs, in {other.root}. stop it: edgectl demo down --dir '{other.root}'\n" in up.err
     assert await home.running() == {}
+
+
+async def test_a_context_that_is_no_demos_is_not_taken(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "credentials").mkdir()
+    write_context(home, tmp_path / "credentials" / "demo")
+    up = await home.demo_of("up")
+    assert (up.code, "belongs to something else. edgectl logout --context demo" in up.err) == (10, True), up.err
+
+
+async def test_without_dir_the_demo_is_found_by_its_context(home: Home, tmp_path: Path) -> None:
+    other = Layout(tmp_path / "other")
+    other.root.mkdir()
+    other.save(State(port=1, processes={"edge01": Process(pid=1, start_ticks=1)}))
+    write_context(home, other.credential)
+    status = await home.edgectl("demo", "status", "-o", "json")
+    assert [row["log"] for row in json.loads(status.text)] == [str(other.root / "edge01.log")]
+    down = await home.edgectl("demo", "down")
+    assert f"the other demo: edgectl demo down --dir {other.root}\n" in down.text
+
+
+@pytest.mark.slow
+async def test_a_demo_that_does_not_run_leaves_its_context_to_another(home: Home, tmp_path: Path) -> None:
+    assert (await home.demo_of("up", "--nodes", "2")).code == 0
+    few = await home.demo_of("up", "--nodes", "1")
+    assert (few.code, "the demo has 2 nodes already, and up takes none away" in few.err) == (0, True), few.err
+    assert (await home.demo_of("down")).code == 0
+    second = ("--dir", str(tmp_path / "second"))
+    try:
+        up = await home.edgectl("demo", "up", "--nodes", "1", *second)
+        assert up.code == 0, up.err
+        assert (await home.edgectl("exec", "edge01", "--context", "demo", "--", "echo", "second")).text == "second\n"
+    finally:
+        assert (await home.edgectl("demo", "down", *second)).code == 0
+    assert (home.demo / "edge01").is_dir()
 
 
 async def test_a_directory_that_cannot_be_used(home: Home, tmp_path: Path) -> None:
