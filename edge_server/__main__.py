@@ -83,7 +83,7 @@ def _announce(app: AdminApp, settings: Settings) -> None:
     if app.secrets.made_at is not None:
         _say(f"made secrets in {app.secrets.made_at} (keep a copy: without them the database cannot be read)")
     _say(f"edge-server {PROGRAM} serves {', '.join(app.address.urls)} on port {app.address.port} ({app.db.kind})")
-    _say(f"log in with: edgectl login < {login}")
+    _say(f"log in with: edgectl login < {login} (on a machine without a keyring: edgectl login --keyring file < …)")
 
 
 def _migrate() -> None:
