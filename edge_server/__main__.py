@@ -11,16 +11,19 @@ from datetime import timedelta
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported; its own lines explain nothing to operators
 
-from edge_server import data_dir
-from edge_server.app import AdminApp
-from edge_server.db.engine import make_engine
-from edge_server.db.migrate import migrate
-from edge_server.settings import Settings, read_settings
-from edge_server.settings_page import show_settings
-from edge_wire import logs
-from edge_wire.errors import EdgeError
-from edge_wire.private_files import open_data_dir, write_private
-from edge_wire.version import PROGRAM
+try:
+    from edge_server import data_dir
+    from edge_server.app import AdminApp
+    from edge_server.db.engine import make_engine
+    from edge_server.db.migrate import migrate
+    from edge_server.settings import Settings, read_settings
+    from edge_server.settings_page import show_settings
+    from edge_wire import logs
+    from edge_wire.errors import EdgeError
+    from edge_wire.private_files import open_data_dir, write_private
+    from edge_wire.version import PROGRAM
+except ModuleNotFoundError as missing:  # installed as a node is, without the extra
+    raise SystemExit(f"edge-server: the module {missing.name} is missing: install edgectl[server]") from None
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -40,6 +40,8 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         standard_streams.abandon_all()
         return standard_streams.READER_GONE
+    except ModuleNotFoundError as error:  # Typer itself: installed as a node is, without the extra
+        return report(guess_invocation(argv), error)
 
 
 def _run_or_report(argv: Sequence[str]) -> int:
