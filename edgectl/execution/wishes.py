@@ -121,6 +121,11 @@ def check_display(wishes: Wishes, *, is_machine: bool, is_detached: bool) -> Non
     """Refuse words that would do nothing beside others. Raises UsageError."""
     if is_machine and wishes.view != "stream":
         raise UsageError(f"--view {wishes.view} and -o json or jsonl exclude each other", hint="leave one of them out")
+    shown = "-o json or jsonl" if is_machine else f"--view {wishes.view}"
+    if not wishes.has_prefix and (is_machine or wishes.view != "stream"):
+        raise UsageError(f"--no-prefix and {shown} exclude each other: it has no prefixes")
+    if wishes.is_raw and (is_machine or wishes.view in {"none", "summary"}):
+        raise UsageError(f"--raw and {shown} exclude each other: it shows no output of nodes as it is")
     if is_detached and wishes.has_stdin:
         raise UsageError("--detach leaves nobody to bring stdin", hint="leave out --detach")
     if is_detached and wishes.outdir is not None:
