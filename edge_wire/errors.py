@@ -66,6 +66,12 @@ class UsageError(InvalidValue):
     code = "usage"
 
 
+class Declined(UsageError):
+    """The question was answered with no."""
+
+    code = "declined"
+
+
 class NameInvalid(InvalidValue):
     """A name must be a DNS label: lower-case letters, digits and inner dashes."""
 

@@ -29,17 +29,17 @@ def check_cluster_name(name: str) -> str:
     """Return the name of a cluster, or raise NameInvalid."""
     if len(name) > CLUSTER_NAME_LIMIT or not _DNS_LABEL.fullmatch(name):
         raise NameInvalid(
-            f"{printable(name)!r} is not a cluster name: at most {CLUSTER_NAME_LIMIT} lower-case letters,"
+            f"{quoted(name)} is not a cluster name: at most {CLUSTER_NAME_LIMIT} lower-case letters,"
             " digits and inner dashes"
         )
     return name
 
 
-def check_alias(name: str) -> str:
-    """Return the alias of a node, or raise NameInvalid."""
+def check_alias(name: str, what: str = "an alias") -> str:
+    """Return the alias of a node, or something else that is named by the same rule, or raise NameInvalid."""
     if not is_alias(name):
         raise NameInvalid(
-            f"{printable(name)!r} is not an alias: at most {ALIAS_LIMIT} lower-case letters, digits and inner dashes,"
+            f"{quoted(name)} is not {what}: at most {ALIAS_LIMIT} lower-case letters, digits and inner dashes,"
             " not beginning with node- and not looking like an id"
         )
     return name
@@ -63,12 +63,11 @@ def check_labels(labels: Mapping[str, str], *, agent: bool = False) -> dict[str,
 def _check_label(name: str, value: str, *, agent: bool) -> None:
     if not _LABEL_NAME.fullmatch(name):
         raise LabelInvalid(
-            f"{printable(name)!r} is not a label name: at most 63 letters, digits and inner '.', '_', '/', '-'"
+            f"{quoted(name)} is not a label name: at most 63 letters, digits and inner '.', '_', '/', '-'"
         )
     if not _LABEL_VALUE.fullmatch(value):
         raise LabelInvalid(
-            f"{printable(value)!r} is not a label value: at most 128 letters, digits"
-            " and '.', '_', ':', '/', '@', '+', '-'"
+            f"{quoted(value)} is not a label value: at most 128 letters, digits and '.', '_', ':', '/', '@', '+', '-'"
         )
     if not agent and name.startswith(AGENT_LABEL_PREFIX):
         raise LabelInvalid(f"label {name}: the prefix {AGENT_LABEL_PREFIX} belongs to what agents say of themselves")
@@ -88,6 +87,11 @@ def printable(text: str, limit: int = 200) -> str:
     """Untrusted text as one safe line: control and format characters are made visible, the rest is cut at `limit`."""
     shown = "".join(_visible(character) for character in text[:limit])
     return shown if len(text) <= limit else f"{shown}…"
+
+
+def quoted(text: str) -> str:
+    """Untrusted text in a sentence. Not `repr` of what was made printable: that would double each backslash."""
+    return f"'{printable(text)}'"
 
 
 def bounded(text: str, limit: int) -> str:

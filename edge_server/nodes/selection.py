@@ -37,7 +37,7 @@ from edge_wire.errors import (
     NodesNotMatched,
     SelectorEmpty,
 )
-from edge_wire.names import printable
+from edge_wire.names import printable, quoted
 
 _NAMES_LOOKED_AT = 5_000
 _ID_LENGTH = 36
@@ -258,13 +258,13 @@ def _pick(reference: Reference, candidates: _Candidates) -> SelectedNode | None:
 
 def _not_found(tx: Session, principal: Principal, missing: Sequence[Reference]) -> EdgeError:
     known = repository.list_names(tx, principal.cluster_ids, _NAMES_LOOKED_AT)
-    near = nearest(missing[0].alias or missing[0].text, known)
+    near = nearest(missing[0].alias or missing[0].text, list(dict.fromkeys(known)))
     hint = f"did you mean {', '.join(near)}?" if near else "edgectl node list"
     if len(missing) > FOLDED_LIMIT:
         return NodeNotFound(f"{len(missing)} of the names are no nodes", hint=hint)
     if len(missing) > 1:
         return NodeNotFound(f"there are no nodes {fold([item.text for item in missing])}", hint=hint)
-    return NodeNotFound(f"there is no node {printable(missing[0].text)!r}", hint=hint)
+    return NodeNotFound(f"there is no node {quoted(missing[0].text)}", hint=hint)
 
 
 def _ambiguous(reference: Reference, nodes: Collection[SelectedNode], cluster_names: Mapping[str, str]) -> EdgeError:

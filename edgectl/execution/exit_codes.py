@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from edge_wire import errors
 from edge_wire.errors import EdgeError
 from edgectl.execution.tally import OUTCOMES, Standing
-from edgectl.execution.wishes import Wishes
+from edgectl.execution.wishes import Offline, Wishes
 
 OWN_FAILURE = 255
 """One-node mode: edgectl itself failed, as OpenSSH says it."""
@@ -47,10 +47,12 @@ def of_fleet(counts: Mapping[str, int], wishes: Wishes, stop_reason: str | None 
     return 3 if any(counts[word] for word in ("failed", "timed_out", "cancelled", "not_started")) else 0
 
 
-def of_one_node(item: Standing, stop_reason: str | None = None) -> int:
+def of_one_node(item: Standing, stop_reason: str | None = None, *, offline: Offline = "fail") -> int:
     """The remote code; 128+n for a signal, 124 for a time-out or the deadline, 255 when there is none to pass on."""
     if stop_reason == "deadline":
         return TIMED_OUT
+    if _is_skipped(item, offline):
+        return 0
     end = item.end
     if end is None or one_node_failure(item) is not None:
         return OWN_FAILURE
@@ -61,8 +63,10 @@ def of_one_node(item: Standing, stop_reason: str | None = None) -> int:
     return end.exit_code if end.HasField("exit_code") else OWN_FAILURE
 
 
-def one_node_failure(item: Standing) -> EdgeError | None:
-    """Why there is no remote code, or None when there is one that tells the truth."""
+def one_node_failure(item: Standing, *, offline: Offline = "fail") -> EdgeError | None:
+    """Why there is no remote code, or None when there is one that tells the truth, or the node was to be skipped."""
+    if _is_skipped(item, offline):
+        return None
     kind = _ONE_NODE_FAILURES.get(item.outcome or "")
     name = item.target.node_name
     if kind is not None:
@@ -72,6 +76,10 @@ def one_node_failure(item: Standing) -> EdgeError | None:
     if item.has_gap:
         return errors.OutputIncomplete(f"{name}: some of the output is not to be had any more", started="yes")
     return None
+
+
+def _is_skipped(item: Standing, offline: Offline) -> bool:
+    return offline == "skip" and item.outcome == "offline"
 
 
 def _signal_number(name: str) -> int:

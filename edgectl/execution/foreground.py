@@ -16,6 +16,7 @@ from edge_wire.v1 import node_pb2
 from edgectl import shapes
 from edgectl.connect import Admin, connected
 from edgectl.execution import exit_codes, raw_terminal
+from edgectl.execution.creation import repeated_line
 from edgectl.execution.enter_key import enter_key
 from edgectl.execution.feed import Feed
 from edgectl.execution.interrupts import Interrupts
@@ -141,8 +142,9 @@ class Foreground:
         try:
             async for response in responses:
                 happenings = self._tally.take(response)
-                if self._tally.is_accepted:
+                if self._tally.is_accepted and not self._accepted.is_set():
                     self._accepted.set()
+                    await self._say_repeated(response.accepted)
                 await self._sink.put(self._pieces(happenings))
                 if self._tally.is_settled and not self._tally.has_every_end:
                     break
@@ -180,8 +182,9 @@ class Foreground:
         elif is_interrupted:
             code = exit_codes.INTERRUPTED
         elif self._wishes.passes_code:
-            failure = await self._explain(exit_codes.one_node_failure(standings[0]))
-            code = exit_codes.of_one_node(standings[0], self._tally.stop_reason)
+            offline = self._wishes.pace.offline
+            failure = await self._explain(exit_codes.one_node_failure(standings[0], offline=offline))
+            code = exit_codes.of_one_node(standings[0], self._tally.stop_reason, offline=offline)
         else:
             code = exit_codes.of_fleet(counts, self._wishes, self._tally.stop_reason)
         return Result(
@@ -203,11 +206,17 @@ class Foreground:
             node = await self._admin.call(self._admin.nodes.Get, node_pb2.GetNodeRequest(node=node_id))
         except EdgeError:
             return failure
-        if failure.code == "node_offline":
-            failure.message = f"{node.name} is offline, last seen {relative(shapes.time_of(node, 'last_seen_at'))}"
-            failure.hint = f"edgectl node show {node.name}"
+        typed = self._wishes.selector.nodes[0]  # it was understood a moment ago, so it can be typed again
+        name = f"{node.name}.{node.cluster}" if "." in typed else node.name
+        if node.status == node_pb2.NODE_STATUS_CONFLICT:
+            failure.message = f"{name} is in conflict: two machines claim its identity"
+            failure.hint = "give one of the two machines an empty data directory and enroll it anew"
+        elif failure.code == "node_offline":
+            seen = shapes.time_of(node, "last_seen_at")
+            failure.message = f"{name} is offline, {f'last seen {relative(seen)}' if seen else 'never seen'}"
+            failure.hint = f"edgectl node show {typed}"
         else:
-            failure.message = f"{node.name} has been out of contact for too long; what was started runs on"
+            failure.message = f"{name} has been out of contact for too long; what was started runs on"
             failure.hint = f"edgectl command show {self._tally.command_id}"
         return failure
 
@@ -226,6 +235,11 @@ class Foreground:
     def _say_broken(self, error: EdgeError) -> None:
         if not self._invocation.is_quiet:
             self._note(f"{error_line(error)}; trying again")
+
+    async def _say_repeated(self, accepted: pb.CreateCommandResponse) -> None:
+        """What is shown is an older command. A request that is only sent again after a break needs no word."""
+        if accepted.repeated_request and self._wishes.request_id and not self._invocation.is_machine:
+            self._note(await repeated_line(self._admin, accepted.command_id))
 
     def _say_leaving(self, *, is_cancelled: bool) -> None:
         if is_cancelled:
@@ -252,6 +266,8 @@ class Foreground:
             return []
         if not self._wishes.passes_code or self._wishes.has_fleet_view:
             return summary.lines(result, with_reasons=self._wishes.view != "summary")
+        if result.exit_code == exit_codes.INTERRUPTED and result.standings[0].end is not None:
+            return [summary.interrupted_line(result.standings[0], result.command_id)]
         return [] if result.failure is not None else summary.one_node_lines(result.standings[0])
 
 

@@ -50,7 +50,7 @@ class StreamView:
         if kind == "queued":
             return [self._note(name, "[offline; it runs when the node is back]")]
         if kind == "no_contact":
-            return [self._note(name, "[no contact; what was started runs on]")]
+            return [self._note(name, "[no_contact; what was started runs on]")]
         if kind == "contact":
             return [self._note(name, "[back]")]
         if kind == "end":

@@ -34,7 +34,7 @@ def counts_line(result: Result) -> str:
     words = [word for word in OUTCOMES if word in _ALWAYS_SHOWN or result.counts[word]]
     ended = sum(result.counts[word] for word in OUTCOMES)
     open_count = result.counts["total"] - ended
-    parts = [f"{result.counts[word]} {_spoken(word)}" for word in words]
+    parts = [f"{result.counts[word]} {word}" for word in words]
     if open_count:
         parts.append(f"{open_count} still open")
     return " · ".join([*parts, f"{result.elapsed.total_seconds():.2f} s", f"command {result.command_id[:8]}"])
@@ -54,15 +54,17 @@ def pending_lines(items: Iterable[Standing]) -> list[str]:
 
 def _where(item: Standing) -> str:
     if not item.has_contact:
-        return "no contact"
+        return "no_contact"
     if item.state == pb.EXECUTION_STATE_PENDING:
         return "offline, queued" if item.is_queued else "waiting"
     return "running"
 
 
 def one_node_lines(item: Standing) -> list[str]:
-    """What a remote exit code alone does not say: a time-out, a program that is not there, output held open."""
+    """What a remote exit code alone does not say: a time-out, a program that is not there, output held open, a skip."""
     end = item.end
+    if item.outcome == "offline":  # otherwise it is a failure, which says more
+        return [f"edgectl: {printable(item.target.node_name)}: offline, skipped"]
     if end is None or not (end.error_message or item.outcome == "timed_out" or end.output_held_open):
         return []
     if end.output_held_open and not end.error_message and item.outcome != "timed_out":
@@ -70,18 +72,23 @@ def one_node_lines(item: Standing) -> list[str]:
     return [f"edgectl: {printable(item.target.node_name)}: {reason(item)}"]
 
 
+def interrupted_line(item: Standing, command_id: str) -> str:
+    """How it ended after Ctrl-C, where the exit code only says that it was typed."""
+    return f"{reason(item)}: {printable(item.target.node_name)} · command {command_id[:8]}"
+
+
 def reason(item: Standing) -> str:
     """How it ended as far as is known: `ok`, `failed (exit 3)`, `not finished`."""
     if item.end is not None:
         return reason_of_end(item.end)
-    return "not finished" if item.outcome is None else _spoken(item.outcome)
+    return "not finished" if item.outcome is None else item.outcome
 
 
 def reason_of_end(end: pb.ExecutionEnd) -> str:
     """The outcome, with what explains it."""
-    word = _spoken(shapes.outcome_word(end.outcome))
+    word = shapes.outcome_word(end.outcome)
     if end.outcome in _EXPLAINED_BY_CODE and end.error_code:
-        return f"{word} ({_spoken(end.error_code)})"
+        return f"{word} ({end.error_code})"
     if end.error_message and end.error_code != "node_offline":
         return f"{word} ({printable(end.error_message, 120)})"
     if end.signal:
@@ -89,7 +96,3 @@ def reason_of_end(end: pb.ExecutionEnd) -> str:
     if end.HasField("exit_code") and end.exit_code:
         return f"{word} (exit {end.exit_code})"
     return word
-
-
-def _spoken(word: str) -> str:
-    return word.replace("_", " ")

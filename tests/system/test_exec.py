@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ async def test_one_node_passes_bytes_and_exit_code_through(fleet: Installation) 
     ("words", "code", "says"),
     [
         (["edge01", "--", "sh", "-c", "kill -KILL $$"], 137, ""),
-        (["edge01", "--timeout", "300ms", "--", "sleep", "60"], 124, "timed out"),
+        (["edge01", "--timeout", "300ms", "--", "sleep", "60"], 124, "timed_out"),
         (["edge01", "--", "no-such-program"], 127, "not found on the node"),
         (["edge01", "--exit-policy", "fleet", "--", "false"], 3, "0 ok · 1 failed"),
         (["edge01", "--exit-policy", "none", "--", "false"], 0, "0 ok · 1 failed"),
@@ -44,7 +45,7 @@ async def test_one_node_passes_bytes_and_exit_code_through(fleet: Installation) 
         (["edge01", "nobody", "--", "true"], 5, "node_not_found"),
         (["--cluster", "nowhere", "--", "true"], 5, "cluster_not_found"),
         (["--all", "--", "sh", "-c", "exit 9"], 3, "failed (exit 9): edge[01-02]"),
-        (["--all", "--timeout", "300ms", "--", "sleep", "60"], 3, "2 timed out"),
+        (["--all", "--timeout", "300ms", "--", "sleep", "60"], 3, "2 timed_out"),
         (["--", "true"], 2, "selector_empty"),
         (["edge01"], 2, "usage: what to run is missing"),
         (["edge01", "--"], 2, "usage: there is nothing behind --"),
@@ -123,6 +124,18 @@ async def test_the_same_request_id_runs_once(fleet: Installation) -> None:
     again = await fleet.edgectl(*words)
     assert (first.code, again.code) == (0, 0)
     assert (fleet.directory / "ran").read_text() == "ran\n"
+    assert first.err == ""
+    assert re.fullmatch(r"repeated: this is command [0-9a-f-]{36} from \d+ s ago\n", again.err)
+    machine = await fleet.edgectl(*words[:4], "-o", "json", *words[4:])
+    assert (machine.code, machine.err) == (0, "")
+
+
+async def test_the_same_request_id_detached_says_that_it_is_repeated(fleet: Installation) -> None:
+    words = ("exec", "edge01", "--detach", "--request-id", "deploy-8", "--", "true")
+    first = await fleet.edgectl(*words)
+    again = await fleet.edgectl(*words)
+    assert (first.err, again.text) == ("", first.text)
+    assert again.err.startswith(f"repeated: this is command {first.text.strip()} from ")
 
 
 async def test_detached_prints_the_id_and_the_command_runs_on(fleet: Installation) -> None:

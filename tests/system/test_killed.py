@@ -90,8 +90,8 @@ async def test_session_gone_is_no_contact_after_its_time_and_then_the_outcome(ba
     agent.signal(signal.SIGSTOP)
     try:
         assert await exec_.wait() == 4, exec_.output
-        assert "[no contact; what was started runs on]" in exec_.output
-        assert "1 no contact" in exec_.output
+        assert "[no_contact; what was started runs on]" in exec_.output
+        assert "1 no_contact" in exec_.output
         assert (await shown(bare))["executions"][0]["state"] == "running"
         let_go(bare)
     finally:

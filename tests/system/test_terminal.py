@@ -139,6 +139,14 @@ async def test_ctrl_c_cancels_and_a_second_one_leaves(edgectl: Typing, pair: Ins
     assert "2 cancelled" in terminal.screen
 
 
+async def test_ctrl_c_with_one_node_names_the_node_and_the_command(edgectl: Typing, pair: Installation) -> None:
+    terminal = await edgectl("exec", "edge01", "--", "sh", "-c", "echo begin; sleep 60")
+    await terminal.until("begin")
+    terminal.type("\x03")
+    assert await terminal.wait() == 130
+    assert re.search(r"^cancelled \(SIGTERM\): edge01 · command [0-9a-f]{8}$", terminal.visible[-1])
+
+
 async def test_more_than_twenty_nodes_are_asked_about(edgectl: Typing, pair: Installation) -> None:
     key = await pair.enrollment_key(uses=19)
     for number in range(19):
@@ -149,7 +157,7 @@ async def test_more_than_twenty_nodes_are_asked_about(edgectl: Typing, pair: Ins
     await refusing.until("run on 21 nodes? [y/N] ")
     refusing.type("n\n")
     assert await refusing.wait() == 2
-    assert "nothing was run" in refusing.screen
+    assert "edgectl: declined: nothing was run\r\n" in refusing.screen
     assert not (pair.directory / "ran").exists()
     agreeing = await edgectl("exec", "--all", "--offline", "skip", "--", "touch", f"{pair.directory}/ran")
     await agreeing.until("run on 21 nodes? [y/N] ")
@@ -166,3 +174,11 @@ async def test_destroying_asks_on_a_terminal(edgectl: Typing, pair: Installation
     terminal.type("y\n")
     assert await terminal.wait() == 0
     assert [node.name for node in await pair.nodes()] == ["edge01"]
+
+
+async def test_no_is_an_answer_and_no_usage_mistake(edgectl: Typing, pair: Installation) -> None:
+    terminal = await edgectl("node", "delete", "edge02")
+    await terminal.until("delete node edge02? [y/N] ")
+    terminal.type("n\n")
+    assert await terminal.wait() == 2
+    assert terminal.visible[-1] == "edgectl: declined: nothing was changed"

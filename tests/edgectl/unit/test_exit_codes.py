@@ -175,3 +175,11 @@ def test_output_with_a_hole_is_never_a_success() -> None:
 @pytest.mark.parametrize("end", [ok(), exited(3), killed("SIGKILL")])
 def test_a_code_that_tells_the_truth_needs_no_error(end: pb.ExecutionEnd) -> None:
     assert one_node_failure(standing(end)) is None
+
+
+def test_one_offline_node_that_may_be_skipped_is_0_and_needs_no_error() -> None:
+    item = standing(pb.ExecutionEnd(outcome=pb.OUTCOME_OFFLINE))
+    assert of_one_node(item, offline="skip") == 0
+    assert one_node_failure(item, offline="skip") is None
+    lost = standing(pb.ExecutionEnd(outcome=pb.OUTCOME_LOST))
+    assert of_one_node(lost, offline="skip") == 255

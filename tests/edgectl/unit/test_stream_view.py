@@ -85,7 +85,7 @@ def test_people_are_told_what_is_missing_and_who_is_away() -> None:
     assert shown(plain(), output(b"on"), gap(2, 10), no_contact(), contact(of=DB)) == [
         Piece(OUT, b"web-1: on\n"),
         Piece(ERR, b"web-1: [8 bytes of stdout are missing]\n"),
-        Piece(ERR, b"web-1: [no contact; what was started runs on]\n"),
+        Piece(ERR, b"web-1: [no_contact; what was started runs on]\n"),
         Piece(ERR, b"db-1: [back]\n"),
     ]
 

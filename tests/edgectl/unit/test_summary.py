@@ -53,7 +53,7 @@ def test_rarer_outcomes_are_counted_only_when_they_happened() -> None:
         elapsed=timedelta(minutes=1, milliseconds=1),
     )
     assert counts_line(result) == (
-        "7 ok · 0 failed · 1 timed out · 0 offline · 2 no contact · 1 not started · 1 lost · 60.00 s · command 9f3c1d20"
+        "7 ok · 0 failed · 1 timed_out · 0 offline · 2 no_contact · 1 not_started · 1 lost · 60.00 s · command 9f3c1d20"
     )
 
 
@@ -77,13 +77,13 @@ def test_what_goes_on_is_counted_as_still_open() -> None:
             pb.ExecutionEnd(outcome=FAILED, error_message="two\nlines\x1b[m", exit_code=1),
             r"failed (two\nlines\x1b[m): web-1",
         ),
-        (pb.ExecutionEnd(outcome=pb.OUTCOME_TIMED_OUT, signal="SIGTERM"), "timed out (SIGTERM): web-1"),
+        (pb.ExecutionEnd(outcome=pb.OUTCOME_TIMED_OUT, signal="SIGTERM"), "timed_out (SIGTERM): web-1"),
         (pb.ExecutionEnd(outcome=pb.OUTCOME_OFFLINE), "offline: web-1"),
         (
             pb.ExecutionEnd(outcome=pb.OUTCOME_OFFLINE, error_code="node_offline", error_message="gone"),
             "offline: web-1",
         ),
-        (pb.ExecutionEnd(outcome=pb.OUTCOME_NOT_STARTED), "not started: web-1"),
+        (pb.ExecutionEnd(outcome=pb.OUTCOME_NOT_STARTED), "not_started: web-1"),
     ],
 )
 def test_who_did_not_end_well_is_named_with_the_reason(end: pb.ExecutionEnd, line: str) -> None:
@@ -91,7 +91,7 @@ def test_who_did_not_end_well_is_named_with_the_reason(end: pb.ExecutionEnd, lin
 
 
 def test_a_node_out_of_contact_is_named() -> None:
-    assert lines(result_of(after(no_contact(), ended(ok(), of=DB))))[0] == "no contact: web-1"
+    assert lines(result_of(after(no_contact(), ended(ok(), of=DB))))[0] == "no_contact: web-1"
 
 
 def test_nodes_with_the_same_reason_share_a_line() -> None:
@@ -136,7 +136,7 @@ def test_one_nodes_exit_code_speaks_for_itself(end: pb.ExecutionEnd | None) -> N
 @pytest.mark.parametrize(
     ("end", "line"),
     [
-        (pb.ExecutionEnd(outcome=pb.OUTCOME_TIMED_OUT), "edgectl: web-1: timed out"),
+        (pb.ExecutionEnd(outcome=pb.OUTCOME_TIMED_OUT), "edgectl: web-1: timed_out"),
         (
             pb.ExecutionEnd(outcome=FAILED, error_message="no such program: x"),
             "edgectl: web-1: failed (no such program: x)",
@@ -145,7 +145,7 @@ def test_one_nodes_exit_code_speaks_for_itself(end: pb.ExecutionEnd | None) -> N
             pb.ExecutionEnd(outcome=pb.OUTCOME_OK, exit_code=0, output_held_open=True),
             "edgectl: web-1: a process left behind still holds the output open",
         ),
-        (pb.ExecutionEnd(outcome=pb.OUTCOME_TIMED_OUT, output_held_open=True), "edgectl: web-1: timed out"),
+        (pb.ExecutionEnd(outcome=pb.OUTCOME_TIMED_OUT, output_held_open=True), "edgectl: web-1: timed_out"),
     ],
 )
 def test_what_one_nodes_exit_code_does_not_say_is_said(end: pb.ExecutionEnd, line: str) -> None:
