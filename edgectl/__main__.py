@@ -84,7 +84,7 @@ def _to_usage_error(error: typer.TyperException) -> EdgeError:
     if type(error).__name__ == "NoArgsIsHelpError":
         note(message)
         return UsageError("a command is missing", hint=f"{path} --help")
-    return UsageError(message.rstrip("."), hint=f"{path} --help")
+    return UsageError(message.rstrip(".").replace(": Value error, ", ": "), hint=f"{path} --help")
 
 
 if __name__ == "__main__":

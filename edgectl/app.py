@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-EPILOG = """For every command: --context NAME, -o text|wide|json|jsonl, --color auto|always|never, -q, --no-pager,
---debug.
+COMMON_OPTIONS = """For every command: --context NAME, -o text|wide|json|jsonl, --color auto|always|never, -q,
+--no-pager, --debug."""
+EPILOG = f"""{COMMON_OPTIONS}
 
 Examples: edgectl demo up · edgectl exec --all -- uptime · edgectl node list -o wide"""
 
@@ -66,6 +67,7 @@ class LazyGroup(TyperGroup):
         module = import_module(f"edgectl.commands.{entry.module}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
+        _tell_of_common_options(command)
         return command
 
     def get_help_option(self, ctx: Any) -> Any:
@@ -83,6 +85,15 @@ class LazyGroup(TyperGroup):
             return work()
         finally:
             self._is_only_naming = False
+
+
+def _tell_of_common_options(command: Any) -> None:
+    """They are no options of a command's own: they are taken out before it sees its words."""
+    children = getattr(command, "commands", {})
+    for child in children.values():
+        _tell_of_common_options(child)
+    if not children:
+        command.epilog = "\n\n".join(text for text in (COMMON_OPTIONS, command.epilog) if text)
 
 
 def _with_default(help_option: Any) -> Any:

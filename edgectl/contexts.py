@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_wire.errors import ContextNotFound, InvalidValue, NotLoggedIn
-from edge_wire.names import printable
+from edge_wire.names import quoted
 from edge_wire.private_files import write_private
 from edgectl.completion import cache
 
@@ -76,7 +76,7 @@ def find_context(flag: str | None) -> Context:
 def require_context(contexts: Contexts, name: str) -> Context:
     """One context by name. Raises ContextNotFound."""
     if name not in contexts.by_name:
-        raise ContextNotFound(f"there is no context {printable(name)!r}", hint="edgectl context list")
+        raise ContextNotFound(f"there is no context {quoted(name)}", hint="edgectl context list")
     return contexts.by_name[name]
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from edge_wire import errors
 from edge_wire.errors import NotFound
-from edge_wire.names import printable
+from edge_wire.names import quoted
 from edgectl import meanings, schemas
 
 
@@ -38,7 +38,7 @@ def find_topics(word: str) -> list[Topic]:
     """What a word stands for besides a schema. Raises NotFound, with the nearest names."""
     found = [topic for topic in list_topics() if topic.name == word and topic.kind != "schema"]
     if not found:
-        raise NotFound(f"there is nothing called {printable(word)!r}{_nearest(word)}", hint="edgectl explain")
+        raise NotFound(f"there is nothing called {quoted(word)}{_nearest(word)}", hint="edgectl explain")
     return found
 
 

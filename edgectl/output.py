@@ -68,7 +68,8 @@ def fail(invocation: Invocation, error: EdgeError) -> int:
 def error_line(error: EdgeError) -> str:
     """Code, what happened, and what to type next, in one line."""
     request = f" (request {error.request_id})" if error.exit_code == 1 and error.request_id else ""
-    hint = f". {error.hint}" if error.hint else ""
+    stop = "" if error.message.endswith(("?", "!", ".")) else "."
+    hint = f"{stop} {error.hint}" if error.hint else ""
     return f"edgectl: {error.code}: {printable(error.message, 2000)}{request}{printable(hint, 2000)}"
 
 

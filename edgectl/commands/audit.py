@@ -39,7 +39,12 @@ def list_entries(
         column("FROM", "peer", is_wide=True),
         column("REQUEST", "request_id", is_wide=True),
     ]
-    emit_list(invocation, rows, columns, empty="nothing was changed yet")
+    emit_list(
+        invocation,
+        rows,
+        columns,
+        empty=f"nothing of the kind {text_of(action)}" if action else "nothing was changed yet",
+    )
 
 
 async def _read(admin: Admin, limit: int, action: str) -> list[pb.AuditEntry]:

@@ -59,8 +59,12 @@ def show(ctx: typer.Context, id: Id) -> None:  # noqa: A002  # its name on the c
 def create(
     ctx: typer.Context,
     cluster: Annotated[str, typer.Option(help="Cluster that it admits to.")] = "default",
-    uses: Uses = None,
-    expires: Expires = None,
+    uses: Annotated[
+        int | None, typer.Option("--uses", min=0, help="How many machines may join with it; 0: any number. Default: 1.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="How long it works, such as 2h or 7d; 0: for ever. Default: 1d.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(help="Label name=value for every machine that joins.")] = None,
 ) -> None:
     """Make an enrollment key and print the two lines to paste on the new machine."""

@@ -41,7 +41,7 @@ def login(
 ) -> None:
     """Log in with a login string, read from a prompt or standard input, never from the command line."""
     invocation = invocation_of(ctx)
-    check_alias(name)
+    check_alias(name, "a context name")
     text = getpass.getpass("Login string: ") if sys.stdin.isatty() else sys.stdin.read(credentials.SECRET_LIMIT * 2)
     secret = credentials.decode_login(text)
     context = Context(

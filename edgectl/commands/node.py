@@ -119,7 +119,7 @@ def move(
 
 @app.command(epilog="Example: edgectl node delete edge07 --yes")
 def delete(ctx: typer.Context, node: Node, yes: Yes = False) -> None:
-    """Delete a node: its credential stops working at once and what it runs is dropped."""
+    """Delete a node: its credential stops working at once; what runs there becomes `lost`, what waits `dropped`."""
     invocation = invocation_of(ctx)
     confirm(invocation, f"delete node {node}", is_yes=yes)
     ask(invocation, lambda admin: admin.call(admin.nodes.Delete, pb.DeleteNodeRequest(node=node)))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge_wire.names import check_alias
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import principal_pb2 as pb
 from edgectl import shapes
@@ -67,6 +68,7 @@ def create(
 ) -> None:
     """Make a token; its login string is printed once."""
     invocation = invocation_of(ctx)
+    check_alias(name, "a token name")
     request = pb.CreateTokenRequest(
         name=name,
         role=pb.Role.Value(f"ROLE_{role.name}"),

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from edge_wire.errors import DeadlineExceeded, NodeNotFound
-from edge_wire.names import printable
+from edge_wire.names import quoted
 from edge_wire.v1 import command_pb2 as pb
 from edgectl.connect import Admin, ask, connected
 from edgectl.durations import parse_duration
@@ -144,7 +144,7 @@ def _wanted(tally: Tally, names: Sequence[str]) -> set[str]:
         fitting = {target.execution_id for target in targets if _is_called(target, name)}
         if not fitting:
             raise NodeNotFound(
-                f"{printable(name)!r} is none of the command's nodes", hint=f"edgectl command show {tally.command_id}"
+                f"{quoted(name)} is none of the command's nodes", hint=f"edgectl command show {tally.command_id}"
             )
         found |= fitting
     return found

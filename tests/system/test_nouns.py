@@ -194,3 +194,8 @@ async def test_without_a_keyring_login_names_the_alternative(fleet: Installation
 
 async def test_version_works_without_anything(fleet: Installation) -> None:
     assert (await fleet.edgectl("version", "-o", "json", environ={"EDGECTL_CONFIG_DIR": "/nowhere"})).code == 0
+
+
+async def test_an_action_that_nobody_did_is_no_empty_log(fleet: Installation) -> None:
+    done = await fleet.edgectl("audit", "list", "--action", "nope")
+    assert (done.code, done.text, done.err) == (0, "", "nothing of the kind nope\n")

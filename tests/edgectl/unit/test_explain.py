@@ -121,6 +121,4 @@ def test_what_is_unknown_is_not_found_and_the_nearest_names_are_said(
 
 def test_what_is_like_nothing_is_just_not_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "\x1b[31mzzzz"]) == 5
-    assert capsys.readouterr().err == (
-        "edgectl: not_found: there is nothing called '\\\\x1b[31mzzzz'. edgectl explain\n"
-    )
+    assert capsys.readouterr().err == ("edgectl: not_found: there is nothing called '\\x1b[31mzzzz'. edgectl explain\n")

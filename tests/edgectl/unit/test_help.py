@@ -12,7 +12,7 @@ import typer
 
 import edgectl.commands
 from edgectl.__main__ import run
-from edgectl.app import COMMANDS
+from edgectl.app import COMMANDS, COMMON_OPTIONS
 
 
 def leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -74,3 +74,44 @@ def test_a_command_that_does_not_exist_is_a_usage_error_that_says_where_to_look(
     assert printed.out == ""
     assert printed.err.startswith("edgectl: usage: No such command 'nodes'")
     assert printed.err.endswith("edgectl --help\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["node", "lst"], "No such command 'lst'. Did you mean 'list', 'set'? edgectl node --help"),
+        (
+            ["token", "create", "ci", "--role", "king"],
+            (
+                "Invalid value for '--role': 'king' is not one of"
+                " 'admin', 'operator', 'viewer', 'metrics', 'proxy', 'mcp'. edgectl token create --help"
+            ),
+        ),
+    ],
+)
+def test_a_mistake_is_said_in_one_plain_sentence(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    assert capsys.readouterr().err == f"edgectl: usage: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [(["login", "--name", "A"], "a context name"), (["token", "create", "A", "--role", "mcp"], "a token name")],
+)
+def test_a_bad_name_is_called_what_it_is(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 2
+    assert capsys.readouterr().err.startswith(f"edgectl: name_invalid: 'A' is not {what}: at most ")
+
+
+def test_escapes_in_a_name_are_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["login", "--name", "\x1b[31m"]) == 2
+    assert "'\\x1b[31m' is not" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["exec"], ["node", "list"], ["demo", "up"], ["version"]])
+def test_the_help_of_each_command_names_what_all_have(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert " ".join(COMMON_OPTIONS.split()) in shown
