@@ -101,7 +101,7 @@ def _page(path: str, command: Any) -> CommandPage:
 
 
 def _parameter(path: str, item: Any, context: Any) -> ParameterPage:
-    options = () if item.param_type_name == "argument" else (*item.opts, *item.secondary_opts)
+    options = () if item.param_type_name == "argument" else _spellings(item)
     shown, text = item.get_help_record(context) or (item.name, "")
     choices = item.type_descriptor.choices or ()
     kind = Kind.FILE if item.type_descriptor.is_path else Kind.NONE
@@ -115,3 +115,8 @@ def _parameter(path: str, item: Any, context: Any) -> ParameterPage:
         choices=tuple(str(choice.value) for choice in choices),
         kind=kind_of(path, item.name, options) or kind,
     )
+
+
+def _spellings(option: Any) -> tuple[str, ...]:
+    """Long ones first, for Typer has those of --help in the order of a set."""
+    return tuple(sorted((*option.opts, *option.secondary_opts), key=lambda name: not name.startswith("--")))

@@ -56,13 +56,8 @@ _BY_OPTION = {
 _BY_COMMAND = {
     ("cluster", "name"): Kind.CLUSTER,
     ("cluster create", "name"): Kind.NONE,
-    ("command", "command"): Kind.COMMAND,
     ("command", "first"): Kind.COMMAND,
     ("command", "id"): Kind.COMMAND,
-    ("command", "id1"): Kind.COMMAND,
-    ("command", "id2"): Kind.COMMAND,
-    ("command", "ids"): Kind.COMMAND,
-    ("command", "other"): Kind.COMMAND,
     ("command", "second"): Kind.COMMAND,
     ("context", "name"): Kind.CONTEXT,
     ("explain", "name"): Kind.TOPIC,
