@@ -75,7 +75,9 @@ EXIT_CODES: dict[int, Meaning] = {
     ),
     10: Meaning("The current state does not allow it.", "Look at the state that the message names, then decide."),
     124: Meaning("--deadline was reached; with one node named outright also --timeout.", "Give it more time."),
+    129: Meaning("The terminal went away; a command that was accepted runs on.", "edgectl command show COMMAND"),
     130: Meaning("Interrupted by Ctrl-C.", "If a command goes on, its id was printed: edgectl command show COMMAND"),
+    141: Meaning("Whoever read the output went away, as head does.", "Nothing."),
     143: Meaning("Terminated; a command that was accepted runs on.", "edgectl command show COMMAND"),
     255: Meaning(
         "One node named outright: edgectl itself failed, as OpenSSH says it. Its own code is in the line on stderr.",

@@ -127,8 +127,10 @@ def _command_set(names: Names, part: str) -> Answer:
 
 
 def _outcomes(names: Names, typed: str) -> Answer:
+    """Those that a record can have: `no_contact` is only what a foreground wait says."""
     head, part = _behind_last(typed, ",")
-    return Answer(_fitting((Candidate(word, meaning.text) for word, meaning in OUTCOMES.items()), part), head)
+    known = (Candidate(word, meaning.text) for word, meaning in OUTCOMES.items() if word != "no_contact")
+    return Answer(_fitting(known, part), head)
 
 
 def _commands(names: Names, typed: str) -> Answer:

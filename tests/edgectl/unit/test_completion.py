@@ -176,7 +176,7 @@ def test_labels_complete_their_names_and_then_their_values(line: str, words: Seq
 def test_commands_are_offered_by_short_ids_newest_first_with_their_programs() -> None:
     assert at("command show 9f").candidates == [Candidate("9f3c1d20", "uname -a"), Candidate("9f3caaaa", "uptime")]
     assert offered(f"command show {COMMAND[:9]}") == [COMMAND]
-    assert offered("command retry 9f3c1d20 --only failed,not") == ["failed,not_started"]
+    assert offered("command retry 9f3c1d20 --only failed,no") == ["failed,not_started"]
 
 
 def test_files_are_the_shells_business() -> None:
