@@ -14,8 +14,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported; its 
 from edge_agent.app import run
 from edge_agent.enroll import Wishes, enroll, read_key_file
 from edge_agent.identity import Identity
-from edge_agent.install import UNIT_DIR, Place, install_unit, require_root
-from edge_agent.settings import Settings, read_settings
+from edge_agent.install import UNIT_DIR, Place, install_unit, require_root, require_unit_dir
+from edge_agent.settings import Settings, given_settings, read_settings
 from edge_agent.status import collect_status, render
 from edge_wire import logs
 from edge_wire.errors import EdgeError
@@ -23,6 +23,7 @@ from edge_wire.private_files import open_data_dir
 from edge_wire.version import PROGRAM
 
 SHARED_KEY_LIMIT = 64 * 1024
+_SETTINGS = "Settings are environment variables, such as DATA_DIR and NODE_LABELS: docs/reference/settings.md"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-agent", description="The agent of one node.")
+    parser = argparse.ArgumentParser(prog="edge-agent", description="The agent of one node.", epilog=_SETTINGS)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="keep a session with the admin and run its commands")
     enrolling = commands.add_parser("enroll", help="make this machine a node")
@@ -63,7 +64,7 @@ def _run(_chosen: argparse.Namespace) -> int:
 def _enroll(chosen: argparse.Namespace) -> int:
     settings = read_settings()
     identity = _enroll_here(settings, chosen.key_file)
-    _say(f"enrolled as {identity.node_name} in {identity.cluster} ({identity.node_id})")
+    _say_enrolled(settings, identity)
     _say("next: edge-agent run")
     return 0
 
@@ -78,9 +79,13 @@ def _status(chosen: argparse.Namespace) -> int:
 def _install(chosen: argparse.Namespace) -> int:
     require_root()
     settings = read_settings()
+    place = Place(
+        data_dir=settings.data_dir.absolute(), unit_dir=chosen.unit_dir, environment=given_settings(os.environ)
+    )
+    require_unit_dir(place)
     identity = _enroll_here(settings, chosen.key_file)
-    _say(f"enrolled as {identity.node_name} in {identity.cluster} ({identity.node_id})")
-    _say(install_unit(Place(data_dir=settings.data_dir.absolute(), unit_dir=chosen.unit_dir)))
+    _say_enrolled(settings, identity)
+    _say(install_unit(place))
     return 0
 
 
@@ -93,6 +98,12 @@ def _enroll_here(settings: Settings, key_file: str) -> Identity:
     text = sys.stdin.read(SHARED_KEY_LIMIT) if key_file == "-" else read_key_file(Path(key_file))
     open_data_dir(settings.data_dir)
     return asyncio.run(enroll(settings.data_dir, text, Wishes(alias=settings.node_alias, labels=settings.node_labels)))
+
+
+def _say_enrolled(settings: Settings, identity: Identity) -> None:
+    _say(f"enrolled as {identity.node_name} in {identity.cluster} ({identity.node_id})")
+    if settings.node_alias not in {"", identity.node_name}:
+        _say(f"the name {settings.node_alias} is taken: edgectl node alias {identity.node_id} NAME gives another")
 
 
 def _say(line: str) -> None:

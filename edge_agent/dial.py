@@ -92,10 +92,12 @@ class Dialler:
             if attempt % len(urls):
                 wait = min(wait, FIRST_WAIT_SECONDS)
             wait = max(wait, ending.retry_after)
-            self._note("connecting", f"{ending.failure.code}: {ending.failure.message}")
+            hint = f" ({ending.failure.hint})" if ending.failure.hint else ""
+            self._note("connecting", f"{ending.failure.code}: {ending.failure.message}{hint}")
             log.warning(
-                "no session: %s",
+                "no session: %s%s",
                 ending.failure.message,
+                hint,
                 extra={"code": ending.failure.code, "retry_in": round(wait, 1)},
             )
             await self._sleep(wait)

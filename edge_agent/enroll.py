@@ -91,6 +91,8 @@ async def _ask(
         try:
             return await calls.call(session_pb2_grpc.NodeGateStub(channel).Enroll, request)
         except Unavailable as error:
+            if type(error) is not Unavailable:
+                raise  # an admin answered, and what it said is more than that it is there
             failure = Unavailable(f"{url}: {error.message}", hint="check that this machine reaches that address")
         finally:
             await channel.close()

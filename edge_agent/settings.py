@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_wire.channel import target_of
 from edge_wire.errors import EdgeError, SettingsInvalid
-from edge_wire.names import check_labels
+from edge_wire.names import check_alias, check_labels
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -89,7 +89,7 @@ class Settings:
         "How much output of one command is kept on the node until it is delivered.",
         _between(256 * 1024, 2**40),
     )
-    node_alias: str = _setting("", "Name to ask for when enrolling. Default: the host name.", str)
+    node_alias: str = _setting("", "Name to ask for when enrolling. Default: the host name.", check_alias)
     node_labels: dict[str, str] = _setting(
         {}, "The node's own labels, `name=value` separated by commas; they appear under `node/`.", _labels
     )
@@ -99,7 +99,7 @@ class Settings:
     log_level: str = _setting("info", "Least level logged.", _one_of("debug", "info", "warning", "error"))
 
 
-HIDDEN = frozenset(item.name.upper() for item in fields(Settings))
+HIDDEN = frozenset(item.name.upper() for item in fields(Settings)) | {"GRPC_VERBOSITY"}
 """Variables that commands must not see."""
 
 
@@ -118,6 +118,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     if mistakes:
         raise SettingsInvalid("\n".join(mistakes))
     return Settings(**values)
+
+
+def given_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """What was given, without secrets and without what only enrolling needs; for a service that gets the same."""
+    names = {item.name.upper() for item in fields(Settings) if item.repr}
+    names -= {"DATA_DIR", "ENROLLMENT_KEY_FILE", "NODE_ALIAS"}
+    return {name: environ[name] for name in sorted(names) if environ.get(name, "").strip()}
 
 
 def describe() -> list[tuple[str, str, str]]:

@@ -105,7 +105,6 @@ class AdminApp:
         settings = self._settings
         open_data_dir(settings.data_dir)
         if settings.is_sqlite:
-            settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = data_dir.lock_sqlite(settings.sqlite_path)
         try:
             self.secrets = data_dir.load_secrets(settings)

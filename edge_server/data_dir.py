@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from edge_server import encryption
 from edge_server.settings import Settings
 from edge_wire import credentials
-from edge_wire.errors import DatabaseInUse, SettingsInvalid
+from edge_wire.errors import DatabaseInUse, DirectoryNotWritable, SettingsInvalid
 from edge_wire.private_files import write_private
 
 SECRETS_FILE = "secrets.json"
@@ -32,7 +32,16 @@ class Secrets:
 
 def lock_sqlite(path: Path) -> int:
     """Take the lock beside an SQLite file for the life of this process. Raises DatabaseInUse."""
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    real = os.path.realpath(path)  # another name of the same file is the same database
+    try:
+        os.makedirs(os.path.dirname(real), mode=0o700, exist_ok=True)
+        descriptor = os.open(f"{real}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DirectoryNotWritable(
+            f"{real}.lock cannot be written ({error.strerror})", hint="set SQLITE_DB_PATH to a directory of your own"
+        ) from None
+    # SQLite gives its files beside it the same mode.
+    os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

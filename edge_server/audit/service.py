@@ -29,13 +29,24 @@ class Change:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
-def record(tx: Session, caller: Caller, change: Change, now: datetime) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Who changed something, when it was no principal: such as an agent that enrolls with a key."""
+
+    id: str
+    name: str
+    request_id: str
+    peer: str
+
+
+def record(tx: Session, caller: Caller | Origin, change: Change, now: datetime) -> None:
     """Write the audit row of one change into its own transaction."""
+    who = caller.principal if isinstance(caller, Caller) else caller
     tx.add(
         AuditRow(
             time=now,
-            principal_id=caller.principal.id,
-            principal_name=caller.principal.name,
+            principal_id=who.id,
+            principal_name=who.name,
             action=change.action,
             subject_id=change.subject_id,
             subject_name=change.subject_name,

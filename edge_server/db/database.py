@@ -6,6 +6,7 @@ Because a transaction is a plain function it cannot await, so none can wait for 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,6 +18,8 @@ from sqlalchemy.orm import Session
 
 from edge_server.db.engine import WRITE
 from edge_wire.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
@@ -64,7 +67,9 @@ def _transact(engine: Engine, work: Callable[[Session], ResultT]) -> ResultT:
         with Session(engine, expire_on_commit=False) as tx, tx.begin():
             return work(tx)
     except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise DatabaseUnavailable(f"the admin's database is down ({_reason(error)})") from error
+        # The reason names hosts and users: it is for the admin's log, not for whoever calls.
+        log.warning("the database is down: %s", _reason(error))
+        raise DatabaseUnavailable("the admin's database is down", hint="repeat it in a moment") from error
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, select, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from edge_server.db.engine import WRITE
 from edge_server.installation.models import CompatibilityRow
@@ -40,6 +40,12 @@ def migrate(engine: Engine) -> list[str]:
             return _revisions_after(before)
     except (OperationalError, InterfaceError) as error:
         raise _unavailable(error) from error
+    except DatabaseError as error:
+        if "file is not a database" not in str(error):
+            raise
+        raise DatabaseUnavailable(
+            "the SQLite file is no database", hint="check SQLITE_DB_PATH; move the file away to begin anew"
+        ) from None
 
 
 def check(engine: Engine) -> None:
@@ -52,6 +58,12 @@ def check(engine: Engine) -> None:
             _require_generation(connection)
     except (OperationalError, InterfaceError) as error:
         raise _unavailable(error) from error
+    except DatabaseError as error:
+        if "file is not a database" not in str(error):
+            raise
+        raise DatabaseUnavailable(
+            "the SQLite file is no database", hint="check SQLITE_DB_PATH; move the file away to begin anew"
+        ) from None
 
 
 def _require_generation(connection: Connection) -> None:

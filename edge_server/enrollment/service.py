@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from edge_server.audit.service import Change, record
+from edge_server.audit.service import Change, Origin, record
 from edge_server.clusters.service import find_visible_cluster, lock_cluster, names_by_id
 from edge_server.db.database import Database
 from edge_server.enrollment import domain, repository
@@ -53,6 +53,8 @@ class Application:
     agent_version: str
     alias: str
     labels: Mapping[str, str]
+    request_id: str = ""
+    peer: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +186,14 @@ class EnrollmentService:
                 ),
                 self._now(),
             )
+            change = Change(
+                action="node.enroll",
+                subject_id=node.id,
+                subject_name=node.name,
+                cluster=node.cluster_name,
+            )
+            origin = Origin(id=key.id, name="enrollment key", request_id=application.request_id, peer=application.peer)
+            record(tx, origin, change, self._now())
             return Enrolled(node=node, certificate=certificate, is_new=True)
 
         try:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from edge_server.admins.service import live_admins
 from edge_server.nodes import repository
 from edge_server.nodes.domain import SUPERSEDED_KEPT, NodeId
 from edge_server.nodes.enrolled import VERSION_LIMIT
+from edge_server.nodes.models import NodeRow
 from edge_wire import names
 from edge_wire.errors import Conflict, Unauthenticated
+
+CLONE_GONE_AFTER = timedelta(minutes=5)
+"""After this long without the other machine, one that was refused as its clone may come back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +41,10 @@ def is_clone(instance_id: str, superseded: Sequence[str]) -> bool:
 
 def superseded_after(current: str | None, instance_id: str, superseded: Sequence[str]) -> list[str]:
     """The replaced agent starts once this one has the session, newest last."""
+    others = [known for known in superseded if known != instance_id]
     if current is None or current == instance_id:
-        return list(superseded)
-    return [*superseded, current][-SUPERSEDED_KEPT:]
+        return others
+    return [*others, current][-SUPERSEDED_KEPT:]
 
 
 def open_session(tx: Session, claim: Claim, now: datetime) -> int | None:
@@ -46,7 +52,7 @@ def open_session(tx: Session, claim: Claim, now: datetime) -> int | None:
     row = repository.lock(tx, claim.node_id)
     if row is None:
         raise Unauthenticated("the node has been deleted")
-    if is_clone(claim.instance_id, row.superseded_instances):
+    if is_clone(claim.instance_id, row.superseded_instances) and not _is_abandoned(tx, row, now):
         row.conflict_at = now
         return None
     values = {
@@ -63,6 +69,13 @@ def open_session(tx: Session, claim: Claim, now: datetime) -> int | None:
     repository.remove_labels_with_prefix(tx, row.id, names.AGENT_LABEL_PREFIX)
     repository.set_labels(tx, row.id, dict(claim.labels))
     return row.session_epoch + 1
+
+
+def _is_abandoned(tx: Session, row: NodeRow, now: datetime) -> bool:
+    """Whether whoever took the identity over is gone for long enough not to be one of two that take turns."""
+    if row.session_admin_id is not None and row.session_admin_id in live_admins(tx, now):
+        return False
+    return row.last_seen_at is None or now - row.last_seen_at >= CLONE_GONE_AFTER
 
 
 def close_session(tx: Session, node_id: NodeId, epoch: int, now: datetime) -> None:

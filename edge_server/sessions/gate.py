@@ -45,6 +45,8 @@ class NodeGateServicer:
                 agent_version=request.agent_version,
                 alias=request.alias,
                 labels=request.labels,
+                request_id=call.request_id,
+                peer=call.peer,
             )
         )
         return pb.EnrollResponse(

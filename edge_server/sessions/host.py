@@ -26,7 +26,6 @@ from edge_wire.v1 import session_pb2 as pb
 log = logging.getLogger(__name__)
 
 INVENTORY_LIMIT = 20_000
-CLONE_RETRY = timedelta(minutes=5)
 _INSTANCE_ID_LIMIT = 64
 
 
@@ -143,7 +142,10 @@ class SessionHost:
         epoch = await self._db.write(lambda tx: presence.open_session(tx, claim, now))
         if epoch is None:
             log.warning("identity in use", extra={"node": node.name, "node_id": node.id})
-            raise IdentityInUse(hint="give one of the two machines an empty data directory and enroll it anew")
+            raise IdentityInUse(
+                hint="give one of the two machines an empty data directory and enroll it anew;"
+                " five minutes after the other one has stopped this one may come back"
+            )
         return epoch
 
     def _welcome(self, node: NodeIdentity, epoch: int, hello: pb.Hello) -> pb.Welcome:

@@ -147,3 +147,17 @@ async def test_an_admin_that_cannot_start_leaves_nothing_locked(tmp_path: Path) 
     with pytest.raises(SettingsInvalid):
         await app.start()
     os.close(lock_sqlite(tmp_path / "edge-server.db"))
+
+
+def test_another_name_of_the_same_file_is_the_same_database(tmp_path: Path) -> None:
+    (tmp_path / "other.db").symlink_to(tmp_path / "edge.db")
+    lock = lock_sqlite(tmp_path / "edge.db")
+    with pytest.raises(DatabaseInUse):
+        lock_sqlite(tmp_path / "other.db")
+    assert (tmp_path / "edge.db").stat().st_mode & 0o777 == 0o600
+    os.close(lock)
+
+
+def test_a_place_where_nothing_can_be_written_is_one_clear_error() -> None:
+    with pytest.raises(DirectoryNotWritable, match="/proc/x"):
+        lock_sqlite(Path("/proc/x/edge.db"))

@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
+from edge_server.audit.models import AuditRow
 from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.service import drop_executions
 from edge_server.db.database import Database
@@ -112,6 +114,16 @@ async def test_the_same_key_pair_again_is_the_same_node_and_spends_nothing(
     again = await enrollment.enroll(agent.application(made, token="second token"))
     assert (again.node, again.certificate, again.is_new) == (first.node, first.certificate, False)
     assert await nodes_of(db).authenticate("second token") == first.node
+
+
+async def test_enrolling_leaves_one_audit_row_with_the_key_and_asking_again_none(
+    enrollment: EnrollmentService, db: Database
+) -> None:
+    made, agent = await enrollment.create(ALICE, wish()), Agent("t")
+    enrolled = await enrollment.enroll(agent.application(made))
+    await enrollment.enroll(agent.application(made))
+    rows = await db.read(lambda tx: tx.scalars(select(AuditRow).where(AuditRow.action == "node.enroll")).all())
+    assert [(row.principal_id, row.subject_id) for row in rows] == [(made[0].id, enrolled.node.id)]
 
 
 async def test_of_many_agents_with_a_key_for_three_exactly_three_get_in(enrollment: EnrollmentService) -> None:

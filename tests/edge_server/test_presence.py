@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from edge_server.admins.models import AdminRow
 from edge_server.db.database import Database
 from edge_server.nodes import presence, repository
 from edge_server.nodes.domain import NodeId
@@ -76,6 +77,18 @@ async def test_a_second_machine_that_comes_back_after_it_was_replaced_is_a_clone
     row = await row_of(nodes)
     assert (row.session_instance_id, row.session_epoch, row.conflict_at) == ("copy", 2, NOON)
     assert await opened(nodes, claim("copy")) == 3
+
+
+async def test_a_clone_that_was_refused_may_come_back_when_the_other_is_gone_for_long_enough(nodes: Database) -> None:
+    await nodes.write(lambda tx: tx.add(AdminRow(id="admin-1", version="0", urls=[], started_at=NOON, seen_at=NOON)))
+    await opened(nodes, claim("original"))
+    await opened(nodes, claim("copy"))
+    await nodes.write(lambda tx: presence.close_session(tx, NODE, 2, NOON))
+    soon, late = NOON + timedelta(minutes=4), NOON + timedelta(minutes=5)
+    assert await nodes.write(lambda tx: presence.open_session(tx, claim("original"), soon)) is None
+    assert await nodes.write(lambda tx: presence.open_session(tx, claim("original"), late)) == 3
+    assert await nodes.write(lambda tx: presence.open_session(tx, claim("copy"), late)) is None
+    assert (await row_of(nodes)).superseded_instances == ["copy"]
 
 
 async def test_a_deleted_node_gets_no_session(nodes: Database) -> None:
