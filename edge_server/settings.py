@@ -213,7 +213,7 @@ def read_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values itself
     except ValidationError as error:
-        raise SettingsInvalid("\n".join(_lines(error)), hint="run: edge-server config show") from None
+        raise SettingsInvalid("\n".join(_lines(error)), hint="the settings: docs/reference/settings.md") from None
 
 
 def primary_address() -> str:

@@ -71,7 +71,7 @@ def _encode(prefix: str, secret: Message) -> str:
 def _decode(prefix: str, kind: str, text: str, into: _PasteT) -> _PasteT:
     word = text.strip()
     if not word.startswith(prefix):
-        raise SecretInvalid(f"that is not {kind}: it begins with {prefix}")
+        raise SecretInvalid(f"that is not {kind}: one begins with {prefix}")
     if len(word) > SECRET_LIMIT:
         raise SecretInvalid(f"that is not {kind}: it is too long")
     body = word[len(prefix) :]

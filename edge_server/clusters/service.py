@@ -109,7 +109,7 @@ class ClusterService:
                 tx.add(row)
                 tx.flush()
             except IntegrityError:
-                raise ClusterExists(f"cluster {name} exists") from None
+                raise ClusterExists(f"cluster {name} exists", hint=f"edgectl cluster show {name}") from None
             self._record(tx, caller, "cluster.create", row)
             return self._to_clusters(tx, [row])[0]
 

@@ -128,7 +128,9 @@ class NodeService:
         def work(tx: Session, row: NodeRow) -> Mapping[str, str]:
             found = repository.find_alias(tx, row.cluster_id, alias)
             if found is None or found.node_id != row.id:
-                raise AliasNotFound(f"{row.name} has no alias {names.printable(alias)!r}")
+                raise AliasNotFound(
+                    f"{row.name} has no alias {names.printable(alias)!r}", hint=f"edgectl node show {row.id}"
+                )
             tx.delete(found)
             tx.flush()
             rename(tx, row)
@@ -149,7 +151,10 @@ class NodeService:
             try:
                 repository.move_aliases(tx, row)
             except IntegrityError:
-                raise AliasExists(f"a node of {cluster_name} has one of the aliases of {row.name}") from None
+                raise AliasExists(
+                    f"a node of {cluster_name} has one of the aliases of {row.name}",
+                    hint=f"edgectl node alias {row.id} NAME --delete takes one away",
+                ) from None
             return {"to": cluster_name}
 
         return await self._change(caller, reference, "node.move", work)
@@ -229,7 +234,7 @@ def _add_alias(tx: Session, row: NodeRow, alias: str) -> None:
     try:
         repository.add_alias(tx, row, alias)
     except IntegrityError:
-        raise AliasExists(f"a node of this cluster has the alias {alias}") from None
+        raise AliasExists(f"a node of this cluster has the alias {alias}", hint=f"edgectl node show {alias}") from None
     rename(tx, row)
 
 

@@ -71,7 +71,7 @@ class PrincipalService:
                 return builtin.principal
         principal = await self._db.read(lambda tx: _find_by_token(tx, token_hash))
         if principal is None:
-            raise Unauthenticated
+            raise Unauthenticated(hint="log in anew: edgectl login")
         if principal.expires_at and principal.expires_at <= now:
             raise CredentialExpired(hint="ask for a new token and log in again")
         return principal
@@ -130,7 +130,7 @@ def _add(tx: Session, row: PrincipalRow, cluster_ids: Sequence[str]) -> None:
     try:
         repository.add(tx, row, cluster_ids)
     except IntegrityError:
-        raise TokenExists(f"a token named {row.name} exists") from None
+        raise TokenExists(f"a token named {row.name} exists", hint="edgectl token list") from None
 
 
 def _change(action: str, row: PrincipalRow, details: Mapping[str, str]) -> Change:

@@ -68,7 +68,7 @@ class Gatekeeper:
         token = _bearer_token(context)
         source = _source(peer, token, access)
         if self._limiter.is_blocked(source, self._now()):
-            raise TooManyAttempts
+            raise TooManyAttempts(hint="wait a minute, and check the credential: edgectl login")
         try:
             if token is None:
                 raise Unauthenticated("no credential was sent, or one that is none")

@@ -33,7 +33,7 @@ def mistakes(environment: pytest.MonkeyPatch, **variables: str) -> list[str]:
     put(environment, **variables)
     with pytest.raises(SettingsInvalid) as raised:
         read_settings()
-    assert raised.value.hint == "run: edge-server config show"
+    assert raised.value.hint == "the settings: docs/reference/settings.md"
     return raised.value.message.splitlines()
 
 

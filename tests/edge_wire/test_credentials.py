@@ -72,9 +72,9 @@ def test_a_word_that_holds_something_else_is_refused(decode: Decode, word: str) 
 
 
 def test_the_one_kind_is_not_the_other() -> None:
-    with pytest.raises(SecretInvalid, match=r"not a login string: it begins with el1\."):
+    with pytest.raises(SecretInvalid, match=r"not a login string: one begins with el1\."):
         credentials.decode_login(ENROLLMENT_WORD)
-    with pytest.raises(SecretInvalid, match=r"not an enrollment key: it begins with ek1\."):
+    with pytest.raises(SecretInvalid, match=r"not an enrollment key: one begins with ek1\."):
         credentials.decode_enrollment(LOGIN_WORD)
 
 

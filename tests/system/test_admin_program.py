@@ -86,7 +86,7 @@ async def test_a_broken_configuration_is_one_line_per_mistake(tmp_path: Path) ->
     named = [line.split(": ")[2] for line in lines]
     assert sorted(named) == ["ADMIN_URLS", "DB_ADAPTER", "GRPC_LISTEN", "MASTER_KEY", "PING_INTERVAL_SECONDS"]
     assert "short-secret" not in done.err
-    assert done.err.splitlines()[-1] == "edge-server: run: edge-server config show"
+    assert done.err.splitlines()[-1] == "edge-server: the settings: docs/reference/settings.md"
 
 
 async def test_postgresql_without_its_secrets_says_each(tmp_path: Path) -> None:
