@@ -16,7 +16,7 @@ from edge_server.clusters.models import ClusterRow
 from edge_server.db.database import Database
 from edge_server.principals.domain import Caller, Principal
 from edge_wire.errors import ClusterExists, ClusterNotEmpty, ClusterNotFound, InvalidValue, NodeLimitReached
-from edge_wire.names import check_cluster_name, is_storable, printable
+from edge_wire.names import check_cluster_name, is_storable, quoted
 
 NODE_LIMIT = 1_000_000_000
 
@@ -29,7 +29,7 @@ def find_clusters(tx: Session, names: Collection[str]) -> Sequence[ClusterRow]:
     found = repository.find_by_names(tx, [name for name in names if is_storable(name)])
     missing = set(names) - {row.name for row in found}
     if missing:
-        raise ClusterNotFound(f"there is no cluster {printable(min(missing))!r}", hint="edgectl cluster list")
+        raise ClusterNotFound(f"there is no cluster {quoted(min(missing))}", hint="edgectl cluster list")
     return found
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Literal
 
 from edge_wire.errors import ArgvInvalid, InvalidValue, ScriptInvalid
-from edge_wire.names import printable
+from edge_wire.names import quoted
 from edge_wire.timestamps import from_duration
 from edge_wire.v1 import command_pb2 as pb
 
@@ -94,7 +94,7 @@ def _check_surroundings(spec: pb.CommandSpec) -> None:
         )
     for item in spec.environment:
         if not _VARIABLE.fullmatch(item.name) or "\0" in item.value:
-            raise InvalidValue(f"{printable(item.name)!r} is no environment variable")
+            raise InvalidValue(f"{quoted(item.name)} is no environment variable")
     for field in ("user", "working_directory"):
         text = getattr(spec, field)
         if "\0" in text or len(text) > PATH_LIMIT:

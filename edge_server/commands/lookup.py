@@ -13,7 +13,7 @@ from edge_server.nodes.domain import NodeId
 from edge_server.nodes.selection import EarlierCommands
 from edge_server.principals.domain import Principal
 from edge_wire.errors import CommandNotFound, InvalidValue
-from edge_wire.names import is_storable, printable
+from edge_wire.names import is_storable, quoted
 
 ID_PREFIX_LENGTH = 4
 
@@ -29,7 +29,7 @@ def find_command(tx: Session, principal: Principal, reference: str) -> CommandRo
     if len(found) > 1:
         raise InvalidValue(f"{reference} fits several commands: give more of the id")
     if not found:
-        raise CommandNotFound(f"there is no command {printable(reference)!r}", hint="edgectl command list")
+        raise CommandNotFound(f"there is no command {quoted(reference)}", hint="edgectl command list")
     return found[0]
 
 

@@ -34,7 +34,7 @@ from edge_server.nodes.selection import Selection, Surroundings, resolve
 from edge_server.principals.domain import Caller
 from edge_server.sessions.whereabouts import require_not_elsewhere
 from edge_wire.errors import CommandOpen, Denied, InvalidValue, RequestIdReused, ShuttingDown, StdinTooLarge
-from edge_wire.names import printable
+from edge_wire.names import quoted
 from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import command_pb2 as pb
 
@@ -272,7 +272,7 @@ class CommandService:
             return None
         if row.request_hash != _hash_of(wish):
             raise RequestIdReused(
-                f"the request id {printable(wish.request_id)!r} made command {row.id}, which is another one",
+                f"the request id {quoted(wish.request_id)} made command {row.id}, which is another one",
                 hint="use a new request id",
             )
         targets = repository.list_executions(tx, row.id)

@@ -24,7 +24,7 @@ from edge_server.principals.domain import Caller
 from edge_wire import certificates, credentials
 from edge_wire.certificates import Authority
 from edge_wire.errors import EnrollmentKeyInvalid, EnrollmentKeyNotFound, EnrollmentKeySpent, InvalidValue
-from edge_wire.names import check_labels, printable
+from edge_wire.names import check_labels, quoted
 
 ID_PREFIX_LENGTH = 4
 _LONGEST_LIFE = timedelta(days=3650)
@@ -233,9 +233,7 @@ def _find_one(tx: Session, caller: Caller, reference: str) -> EnrollmentKeyRow:
     if len(reference) >= ID_PREFIX_LENGTH:
         found = repository.find_by_prefix(tx, reference, caller.principal.cluster_ids)
     if not found:
-        raise EnrollmentKeyNotFound(
-            f"there is no enrollment key {printable(reference)!r}", hint="edgectl enroll-key list"
-        )
+        raise EnrollmentKeyNotFound(f"there is no enrollment key {quoted(reference)}", hint="edgectl enroll-key list")
     if len(found) > 1:
         raise InvalidValue(f"{reference} fits several enrollment keys: give more of the id")
     return found[0]

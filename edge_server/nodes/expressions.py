@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
 from edge_wire.errors import SelectorInvalid
-from edge_wire.names import printable
+from edge_wire.names import printable, quoted
 
 NAMES_LIMIT = 10_000
 """Names in one node set, and node references in one selector."""
@@ -129,9 +129,9 @@ def _split(text: str) -> list[tuple[Operator, str]]:
             word += character
     parts.append((operator, word.strip()))
     if depth:
-        raise SelectorInvalid(f"{printable(text)!r}: a bracket is not closed")
+        raise SelectorInvalid(f"{quoted(text)}: a bracket is not closed")
     if len(parts) > 1 and not all(word for _, word in parts):
-        raise SelectorInvalid(f"{printable(text)!r}: something is missing before or after one of {_OPERATORS}")
+        raise SelectorInvalid(f"{quoted(text)}: something is missing before or after one of {_OPERATORS}")
     return parts
 
 
@@ -139,9 +139,7 @@ def _parse_term(text: str, word: str, outcomes: Collection[str]) -> Names | Comm
     if word.startswith(_COMMAND):
         return _parse_command(text, word.removeprefix(_COMMAND), outcomes)
     if word.startswith("@"):
-        raise SelectorInvalid(
-            f"{printable(text)!r}: {printable(word)!r} is no set", hint="@command:ID=OUTCOME is the only one"
-        )
+        raise SelectorInvalid(f"{quoted(text)}: {quoted(word)} is no set", hint="@command:ID=OUTCOME is the only one")
     if "[" in word or "]" in word:
         return Names(references=_expand(text, word))
     return Names(references=[word])
@@ -150,24 +148,22 @@ def _parse_term(text: str, word: str, outcomes: Collection[str]) -> Names | Comm
 def _parse_command(text: str, word: str, outcomes: Collection[str]) -> CommandNodes:
     command, has_outcome, outcome = word.partition("=")
     if not command:
-        raise SelectorInvalid(f"{printable(text)!r}: the id is missing in @command:ID=OUTCOME")
+        raise SelectorInvalid(f"{quoted(text)}: the id is missing in @command:ID=OUTCOME")
     if has_outcome and outcome not in outcomes:
-        raise SelectorInvalid(
-            f"{printable(text)!r}: {printable(outcome)!r} is no outcome", hint=f"one of {', '.join(outcomes)}"
-        )
+        raise SelectorInvalid(f"{quoted(text)}: {quoted(outcome)} is no outcome", hint=f"one of {', '.join(outcomes)}")
     return CommandNodes(command=command, outcomes=[outcome] if outcome else [])
 
 
 def _expand(text: str, word: str) -> list[str]:
     """Every name of a node set. Counted before it is made: a few characters could stand for billions."""
     mistake = SelectorInvalid(
-        f"{printable(text)!r}: {printable(word)!r} is no node set", hint="such as edge[01-40] or rack[1-4]-node[1-9]"
+        f"{quoted(text)}: {quoted(word)} is no node set", hint="such as edge[01-40] or rack[1-4]-node[1-9]"
     )
     if not _SET.fullmatch(word):
         raise mistake
     count = prod(_count(ranges, mistake) for ranges in _RANGES.findall(word))
     if count > NAMES_LIMIT:
-        raise SelectorInvalid(f"{printable(word)!r} stands for {count} names: at most {NAMES_LIMIT}")
+        raise SelectorInvalid(f"{quoted(word)} stands for {count} names: at most {NAMES_LIMIT}")
     try:
         return list(NodeSet(word, resolver=RESOLVER_NOGROUP))
     except NodeSetException:
@@ -191,7 +187,7 @@ def _parse_requirement(part: str) -> Requirement:
     match = _LABEL.fullmatch(part)
     if match is None or (match["not"] and match["is"]):
         raise SelectorInvalid(
-            f"{printable(part)!r} says nothing about a label", hint="write name=value, name!=value, name or !name"
+            f"{quoted(part)} says nothing about a label", hint="write name=value, name!=value, name or !name"
         )
     is_negated = bool(match["not"]) or match["is"] == "!="
     return Requirement(name=match["name"], value=match["value"] if match["is"] else None, is_negated=is_negated)

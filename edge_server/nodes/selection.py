@@ -149,7 +149,7 @@ def _label_values(tx: Session, principal: Principal, requirement: Requirement) -
     if not values:
         near = nearest(requirement.name, repository.list_label_names(tx, principal.cluster_ids))
         hint = f"did you mean {', '.join(near)}?" if near else "edgectl node list shows labels"
-        raise LabelUnknown(f"no node has a label {printable(requirement.name)!r}", hint=hint)
+        raise LabelUnknown(f"no node has a label {quoted(requirement.name)}", hint=hint)
     wanted = requirement.value
     if wanted is not None and wanted not in values.values() and not requirement.is_negated:
         near = nearest(wanted, sorted(set(values.values())))
@@ -270,7 +270,7 @@ def _not_found(tx: Session, principal: Principal, missing: Sequence[Reference]) 
 def _ambiguous(reference: Reference, nodes: Collection[SelectedNode], cluster_names: Mapping[str, str]) -> EdgeError:
     shown = sorted(f"{node.name}.{cluster_names[node.cluster_id]} ({node.id})" for node in nodes)[:5]
     return NodeAmbiguous(
-        f"{printable(reference.text)!r} fits {len(nodes)} nodes: {', '.join(shown)}",
+        f"{quoted(reference.text)} fits {len(nodes)} nodes: {', '.join(shown)}",
         hint="use alias.cluster or more of the id",
     )
 

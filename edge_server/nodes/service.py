@@ -129,7 +129,7 @@ class NodeService:
             found = repository.find_alias(tx, row.cluster_id, alias)
             if found is None or found.node_id != row.id:
                 raise AliasNotFound(
-                    f"{row.name} has no alias {names.printable(alias)!r}", hint=f"edgectl node show {row.id}"
+                    f"{row.name} has no alias {names.quoted(alias)}", hint=f"edgectl node show {row.id}"
                 )
             tx.delete(found)
             tx.flush()

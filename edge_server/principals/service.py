@@ -18,7 +18,7 @@ from edge_server.principals.domain import Caller, Principal, PrincipalId, Role
 from edge_server.principals.models import PrincipalRow
 from edge_wire import credentials
 from edge_wire.errors import CredentialExpired, InvalidValue, TokenExists, TokenNotFound, Unauthenticated
-from edge_wire.names import check_alias, is_storable, printable
+from edge_wire.names import check_alias, is_storable, quoted
 
 ID_PREFIX_LENGTH = 4
 _LONGEST_LIFE = timedelta(days=3650)
@@ -142,7 +142,7 @@ def _find_one(tx: Session, reference: str) -> PrincipalRow:
     if is_storable(reference):
         found = repository.find_live(tx, reference, prefix_length=ID_PREFIX_LENGTH)
     if not found:
-        raise TokenNotFound(f"there is no token {printable(reference)!r}", hint="edgectl token list")
+        raise TokenNotFound(f"there is no token {quoted(reference)}", hint="edgectl token list")
     if len(found) > 1:
         raise InvalidValue(f"{reference} fits several tokens: give more of the id")
     return found[0]

@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 
 from edge_server.admins.service import AdminPresence
 from edge_server.audit.models import AuditRow
-from edge_server.commands.domain import Outcome, State
+from edge_server.commands import secrets
+from edge_server.commands.domain import CommandId, Outcome, State
 from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.models import CommandRow, ExecutionRow
 from edge_server.commands.service import Wish, drop_executions
@@ -28,7 +29,7 @@ from edge_wire.errors import (
     ShuttingDown,
 )
 from edge_wire.v1 import command_pb2 as pb
-from tests.edge_server.admin import IN_OSLO, Admin
+from tests.edge_server.admin import CIPHER, IN_OSLO, Admin
 from tests.edge_server.command_rows import UPTIME, add_command, is_finished, standing
 from tests.edge_server.fleet import ALICE, NOON, a_caller, add_node
 from tests.support.eventually import eventually
@@ -178,3 +179,26 @@ async def test_a_request_id_that_made_another_command_is_refused(admin: Admin) -
         with pytest.raises(RequestIdReused, match="'r1' made command"):
             await admin.commands.create(ALICE, other)
     assert await admin.count(CommandRow) == 1
+
+
+async def test_values_of_variables_are_encrypted_while_it_is_open_and_wiped_when_it_is_over(
+    admin: Admin, db: Database
+) -> None:
+    spec = pb.CommandSpec(shell="true", environment=[pb.EnvironmentVariable(name="TOKEN", value="hunter2")])
+    created = await admin.commands.create(ALICE, wish(spec=spec))
+    run = admin.dispatcher.find_run(CommandId(created.command_id))
+    assert run is not None
+    assert run.options.spec.environment[0].value == "hunter2"
+    assert "hunter2" not in repr(run.options)
+
+    async def row() -> CommandRow:
+        return await db.read(lambda tx: tx.scalars(select(CommandRow)).one())
+
+    stored = await row()
+    assert stored.secrets is not None
+    assert b"hunter2" not in stored.secrets + stored.spec
+    assert secrets.unseal(CIPHER, stored).environment[0].value == "hunter2"
+    await admin.commands.cancel(ALICE, created.command_id)
+    over = await row()
+    assert (over.finished_at is not None, over.secrets) == (True, None)
+    assert secrets.unseal(CIPHER, over).environment[0] == pb.EnvironmentVariable(name="TOKEN")

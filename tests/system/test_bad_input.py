@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -16,6 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from sqlalchemy.engine import URL
 
 from edge_agent.identity import load_or_make_keys
+from edge_server.commands.stdin_spool import FileSpool
 from edge_server.db.engine import make_engine
 from edge_wire import calls, certificates, credentials
 from edge_wire.channel import open_channel
@@ -349,3 +351,26 @@ async def _open_session(site: Installation, frames: list[bytes], *, token: str) 
             continue
     finally:
         await channel.close()
+
+
+async def test_stdin_that_never_ends_is_refused_when_a_node_has_not_begun_to_read(
+    pair: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileSpool, "limit", 2 * 1024 * 1024)
+    words = ("exec", "--all", "--fanout", "1", "--stdin", "/dev/zero", "-o", "json", "--", "sleep", "1000")
+    done = await pair.edgectl(*words)
+    assert (done.code, json.loads(done.text)["code"]) == (2, "stdin_too_large")
+    assert "raise --fanout" in done.err
+    command = json.loads((await pair.edgectl("command", "list", "-o", "json")).text)[0]["id"]
+    waited = await pair.edgectl("command", "wait", command, "-o", "json")
+    assert json.loads(waited.text)["counts"]["not_started"] == 1
+
+
+async def test_a_line_of_fifty_megabytes_is_shown_in_pieces_and_held_by_nobody(pair: Installation) -> None:
+    shell = "head -c 50000000 /dev/zero | tr '\\0' x"
+    done = await pair.edgectl("exec", "edge01,edge01", "--shell", "--", shell)
+    assert done.code == 0, done.err
+    shown = sum(len(line.removeprefix("edge01: ")) for line in done.lines)
+    missing = sum(int(found) for found in re.findall(r"\[(\d+) bytes of stdout are missing\]", done.err))
+    assert shown + missing == 50_000_000
+    assert max(len(line) for line in done.lines) < 70_000
