@@ -41,7 +41,8 @@ def gap(message: Message) -> pb.ExecutionReport:
 
 def stdin_wanted(message: Message) -> pb.ExecutionReport:
     """How far it is with its stdin."""
-    wanted = pb.StdinWanted(offset=message.fields["offset"], limit=message.fields["limit"])
+    said = message.fields
+    wanted = pb.StdinWanted(offset=said["offset"], limit=said["limit"], closed=said.get("closed", False))
     return pb.ExecutionReport(execution_id=message.fields["id"], stdin_wanted=wanted)
 
 

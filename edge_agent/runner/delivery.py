@@ -47,7 +47,9 @@ class Delivery:
         stdin = execution.stdin
         if stdin is not None and execution.credit is not None:
             stdin.note_told()
-            self._link.send("stdin_wanted", id=execution.id, offset=stdin.offset, limit=stdin.limit)
+            self._link.send(
+                "stdin_wanted", id=execution.id, offset=stdin.offset, limit=stdin.limit, closed=stdin.is_over
+            )
 
     def _send_all_output(self, execution: Execution, now: float) -> None:
         for name in STREAMS:

@@ -96,6 +96,7 @@ class StdinFeed:
         reader.taken = max(reader.taken, wanted.offset)
         reader.sent = max(wanted.offset, self._spool.base) if reader.sent is None else reader.sent
         reader.limit = max(reader.limit, wanted.limit)
+        reader.is_over = reader.is_over or wanted.closed
         self._trim()
         self._tell_acknowledged()
         self._kick(execution_id)

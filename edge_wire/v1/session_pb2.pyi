@@ -863,19 +863,23 @@ class StdinWanted(_message.Message):
 
     OFFSET_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     """The first byte that the node does not have."""
     limit: _builtins.int
-    """It takes bytes up to here; `offset` when the program closed its stdin or ended."""
+    """It takes bytes up to here; `offset` when it takes none now."""
+    closed: _builtins.bool
+    """The program reads no more, although it may run on: nobody has to wait for it."""
     def __init__(
         self,
         *,
         offset: _builtins.int = ...,
         limit: _builtins.int = ...,
+        closed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "limit", b"limit", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

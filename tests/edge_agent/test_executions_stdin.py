@@ -173,3 +173,11 @@ async def test_a_script_waits_in_the_journal_and_runs_after_a_restart(node: Node
     node.cancel(first)
     assert (await node.end(second)).outcome == command_pb2.OUTCOME_OK
     assert node.output_of(second).decode() == "hi ü\n"
+
+
+async def test_a_program_that_closed_its_stdin_says_so_while_it_runs_on(node: Node) -> None:
+    await node.start()
+    execution_id = node.run("exec <&-; echo closed; sleep 1000", has_stdin=True)
+    await node.output(execution_id, b"closed\n")
+    await node.until(lambda: node.told(execution_id, "stdin_wanted")[-1].stdin_wanted.closed, "a closed stdin")
+    assert not node.told(execution_id, "end")

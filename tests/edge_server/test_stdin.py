@@ -143,6 +143,18 @@ async def test_a_node_that_has_not_begun_cannot_be_waited_for(nodes: Nodes) -> N
         await nodes.feed.append(chunk(40, b"y"))
 
 
+async def test_a_program_that_closed_its_stdin_and_runs_on_holds_up_nobody(nodes: Nodes) -> None:
+    nodes.takes(ONE, 1000)
+    nodes.takes(TWO, 10)
+    await nodes.feed.append(chunk(0, b"x" * 40))
+    await nodes.has(TWO, b"x" * 10)
+    nodes.feed.wanted(TWO, session_pb.StdinWanted(offset=10, limit=10, closed=True))
+    await nodes.has(ONE, b"x" * 40)
+    nodes.takes(ONE, 1000)
+    await nodes.feed.append(chunk(40, b"y" * 40))
+    await nodes.has(ONE, b"x" * 40 + b"y" * 40)
+
+
 async def test_a_spool_is_found_again_by_the_next_run_of_an_admin(tmp_path: Path, small_segments: None) -> None:
     first = FileSpool(tmp_path / "spool")
     first.append(b"0123456789abcde", is_last=False)
