@@ -69,8 +69,12 @@ def load_or_make_keys(path: Path) -> Keys:
 def load_identity(path: Path) -> Identity | None:
     """What enrolling gave; None before it."""
     identity_path = path / _IDENTITY_FILE
-    if not identity_path.exists():
+    try:
+        identity_path.stat()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unreadable(identity_path, error) from None
     stored = _read_json(identity_path)
     try:
         return Identity(
@@ -120,9 +124,17 @@ def _read_json(path: Path) -> dict[str, Any]:
         stored = json.loads(path.read_text())
     except ValueError:
         raise _damaged(path) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     if not isinstance(stored, dict):
         raise _damaged(path)
     return stored
+
+
+def _unreadable(path: Path, error: OSError) -> SettingsInvalid:
+    return SettingsInvalid(
+        f"{path} cannot be read ({error.strerror})", hint="run it as who runs the agent, or set DATA_DIR"
+    )
 
 
 def _damaged(path: Path) -> SettingsInvalid:

@@ -86,7 +86,8 @@ class Settings:
     execution_concurrency: int = _setting(16, "How many commands run at once; more wait.", _between(1, 4096))
     spool_bytes: int = _setting(
         64 * 1024 * 1024,
-        "How much output of one command is kept on the node until it is delivered.",
+        "Bytes of output of one command that are kept on the node until they are delivered: of each stream the first"
+        " quarter of this and the last quarter. What does not fit becomes a gap, except with one node named outright.",
         _between(256 * 1024, 2**40),
     )
     node_alias: str = _setting("", "Name to ask for when enrolling. Default: the host name.", check_alias)

@@ -57,7 +57,7 @@ def render(status: dict[str, Any]) -> str:
     lines = [
         f"node      {node['name']} in {node['cluster']} ({node['id']})" if node else "node      not enrolled",
         f"agent     {'running' if status['running'] else 'not running'}, data in {status['data_dir']}",
-        f"session   {session.get('state', 'unknown')} since {session.get('since', '?')}",
+        f"session   {session['state']} since {session['since']}" if "since" in session else "session   never started",
         f"admins    {', '.join(status.get('admin_urls', [])) or 'none known'}",
     ]
     if session.get("error"):

@@ -56,7 +56,10 @@ def _serve() -> None:
 async def _run(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C: the first drains, the second leaves at once."""
     app = AdminApp(settings)
-    await app.start()
+    try:
+        await app.start()
+    finally:  # also when it cannot serve: they are said once and were made now
+        _announce_secrets(app)
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
@@ -79,12 +82,15 @@ async def _drain_and_stop(app: AdminApp, grace: timedelta) -> None:
     await app.stop()
 
 
+def _announce_secrets(app: AdminApp) -> None:
+    if app.made_secrets_at is not None:
+        _say(f"made secrets in {app.made_secrets_at} (keep a copy: without them the database cannot be read)")
+
+
 def _announce(app: AdminApp, settings: Settings) -> None:
     """Say where everything is. The login string itself goes to a file, never to a log."""
     login = settings.data_dir / data_dir.LOGIN_FILE
     write_private(login, f"{app.login}\n")
-    if app.secrets.made_at is not None:
-        _say(f"made secrets in {app.secrets.made_at} (keep a copy: without them the database cannot be read)")
     _say(f"edge-server {PROGRAM} serves {', '.join(app.address.urls)} on port {app.address.port} ({app.db.kind})")
     _say(f"log in with: edgectl login < {login} (on a machine without a keyring: edgectl login --keyring file < …)")
 

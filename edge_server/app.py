@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -94,6 +95,8 @@ class AdminApp:
         self._settings = settings
         self.admin_id = str(uuid4())
         self.secrets: data_dir.Secrets
+        self.made_secrets_at: Path | None = None
+        """Where secrets were made in this start."""
         self.authority: Authority
         self.address: Address
         self.db: Database
@@ -108,6 +111,7 @@ class AdminApp:
             self._lock = data_dir.lock_sqlite(settings.sqlite_path)
         try:
             self.secrets = data_dir.load_secrets(settings)
+            self.made_secrets_at = self.secrets.made_at
             await self._open_database()
             await self._serve()
         except BaseException:

@@ -20,7 +20,8 @@ from sqlalchemy.exc import ArgumentError
 
 from edge_server import encryption
 from edge_wire.channel import DEFAULT_PORT, target_of
-from edge_wire.errors import EdgeError, SettingsInvalid
+from edge_wire.errors import EdgeError, NameInvalid, SettingsInvalid
+from edge_wire.names import check_cluster_name
 
 _SMALLEST_SECRET = 16
 
@@ -131,6 +132,16 @@ class Settings(BaseSettings):
     def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             _postgres_url(value.get_secret_value())
+        return value
+
+    @field_validator("default_cluster_name")
+    @classmethod
+    def _check_cluster_name(cls, value: str) -> str:
+        if value:
+            try:
+                check_cluster_name(value)
+            except NameInvalid as error:
+                raise ValueError(error.message) from None
         return value
 
     @field_validator("encryption_key")

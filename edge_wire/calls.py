@@ -170,6 +170,9 @@ def _from_grpc(code: grpc.StatusCode, details: str) -> EdgeError:
         if "failed to connect" in details:
             return errors.Unavailable(f"the admin cannot be reached ({_first_clause(details)})")
         return errors.StreamBroken(f"the connection to the admin broke ({_first_clause(details)})")
+    if code is grpc.StatusCode.INTERNAL and details == "Internal error from Core":
+        # gRPC says so of a write that failed before the status of the call arrived, and forgets the status then.
+        return errors.StreamBroken("the other side ended the call while something was being sent")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return errors.MessageTooLarge()
     simple: dict[grpc.StatusCode, type[EdgeError]] = {

@@ -82,6 +82,6 @@ def listen(server: grpc.aio.Server, address: str, identity: Identity) -> int:
         return server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise PortInUse(
-            f"cannot listen on {address}: the port is in use or the address is not this machine's",
+            f"cannot listen on {address}: the port is in use, is one for root, or the address is not this machine's",
             hint="set GRPC_LISTEN to another address or port",
         ) from error

@@ -64,7 +64,7 @@ def test_a_machine_without_an_agent_has_a_status_too(tmp_path: Path) -> None:
     assert render(status).splitlines() == [
         "node      not enrolled",
         f"agent     not running, data in {tmp_path / 'nothing'}",
-        "session   stopped since ?",
+        "session   never started",
         "admins    none known",
     ]
     assert not (tmp_path / "nothing").exists()

@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -31,6 +32,7 @@ from edge_wire.errors import (
     MessageTooLarge,
     NameInvalid,
     NodeAmbiguous,
+    StreamBroken,
     Unauthenticated,
 )
 from edge_wire.v1 import cluster_pb2, command_pb2, node_pb2, session_pb2, session_pb2_grpc
@@ -337,22 +339,6 @@ async def _count_nodes(site: Installation, count: int) -> bool:
     return len(await site.nodes()) == count
 
 
-async def _open_session(site: Installation, frames: list[bytes], *, token: str) -> None:
-    """Send raw bytes as the frames of a session and read until it ends. Raises EdgeError."""
-    channel = open_channel(site.admin.address.urls[0], [site.admin.authority.der])
-    try:
-        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
-            "/edge_wire.v1.NodeGate/Session"
-        )
-        conversation = calls.converse(method, token=token)
-        for frame in frames:
-            await conversation.write(frame)
-        async for _ in conversation:
-            continue
-    finally:
-        await channel.close()
-
-
 async def test_stdin_that_never_ends_is_refused_when_a_node_has_not_begun_to_read(
     pair: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,3 +360,29 @@ async def test_a_line_of_fifty_megabytes_is_shown_in_pieces_and_held_by_nobody(p
     missing = sum(int(found) for found in re.findall(r"\[(\d+) bytes of stdout are missing\]", done.err))
     assert shown + missing == 50_000_000
     assert max(len(line) for line in done.lines) < 70_000
+
+
+async def _open_session(site: Installation, frames: list[bytes], *, token: str) -> None:
+    """Send raw bytes as the frames of a session and read until it ends. Raises EdgeError.
+
+    The reason is lost when it arrives while a frame is being written; agents try again then, and so does this.
+    """
+    for _ in range(10):
+        with suppress(StreamBroken):
+            return await _send_frames(site, frames, token=token)
+    raise StreamBroken
+
+
+async def _send_frames(site: Installation, frames: list[bytes], *, token: str) -> None:
+    channel = open_channel(site.admin.address.urls[0], [site.admin.authority.der])
+    try:
+        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+            "/edge_wire.v1.NodeGate/Session"
+        )
+        conversation = calls.converse(method, token=token)
+        for frame in frames:
+            await conversation.write(frame)
+        async for _ in conversation:
+            continue
+    finally:
+        await channel.close()
