@@ -32,7 +32,7 @@ FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 30.0
 HOPELESS_WAIT_SECONDS = 300.0
 """Between tries that only an operator can make succeed."""
-STEADY_AFTER_SECONDS = 60.0
+STEADY_AFTER_SECONDS = 10.0
 """A session that lasted so long starts the backoff anew."""
 _HOPELESS = (IdentityInUse, Unauthenticated, AdminUntrusted, CredentialExpired, ProtocolUnsupported)
 
