@@ -65,8 +65,6 @@ class Tally:
         self.command_id = ""
         self.standings: dict[str, Standing] = {}
         self.is_finished = False
-        self.is_up_to_date = False
-        """Everything that is known was told, and more may happen that is not waited for."""
         self.stop_reason: str | None = None
         """Why the command was stopped, once it is over and if it was."""
 
@@ -90,7 +88,6 @@ class Tally:
         if response.HasField("accepted"):
             self._accept(response.accepted)
         happenings = [happening for event in response.events for happening in self._take_event(event)]
-        self.is_up_to_date = self.is_up_to_date or response.up_to_date
         if response.HasField("finished"):
             self.is_finished = True
             self.stop_reason = shapes.stop_reason(response.finished.stop_reason)
