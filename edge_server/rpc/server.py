@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from edge_server.rpc.binder import bind
 from edge_server.rpc.gatekeeper import Call, Gatekeeper
 from edge_wire.certificates import Identity
 from edge_wire.channel import SERVER_OPTIONS
-from edge_wire.errors import NotFound, PortInUse
+from edge_wire.errors import Denied, EdgeError, NotFound, PortInUse
 
 
 class HealthServicer:
@@ -76,12 +77,30 @@ def add_services(server: grpc.aio.Server, services: Mapping[ServiceDescriptor, o
 
 
 def listen(server: grpc.aio.Server, address: str, identity: Identity) -> int:
-    """Open the port and return its number. Raises PortInUse."""
+    """Open the port and return its number. Raises PortInUse, Denied."""
     credentials = grpc.ssl_server_credentials([(identity.key, identity.certificate_chain)])
     try:
         return server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise PortInUse(
-            f"cannot listen on {address}: the port is in use, is one for root, or the address is not this machine's",
-            hint="set GRPC_LISTEN to another address or port",
-        ) from error
+        raise _refusal(address) from error
+
+
+def _refusal(address: str) -> EdgeError:
+    """Why the port cannot be had: gRPC only says that it cannot, the kernel says more."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+    except PermissionError:
+        return Denied(
+            f"this user may not listen on {address}",
+            hint="set GRPC_LISTEN to a port from 1024 up, or give the program CAP_NET_BIND_SERVICE",
+        )
+    except OSError:
+        pass
+    return PortInUse(
+        f"cannot listen on {address}: the port is in use or the address is not this machine's",
+        hint="set GRPC_LISTEN to another address or port",
+    )
