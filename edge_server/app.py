@@ -45,7 +45,7 @@ from edge_server.nodes.convert import from_facts
 from edge_server.nodes.domain import NodeId
 from edge_server.nodes.rpc import NodeServicer
 from edge_server.nodes.service import NodeService, count_by_cluster
-from edge_server.principals.domain import Role
+from edge_server.principals.domain import Principal, Role
 from edge_server.principals.rpc import TokenServicer
 from edge_server.principals.service import BuiltinKey, PrincipalService, builtin_keys
 from edge_server.rpc.gatekeeper import Gatekeeper
@@ -287,7 +287,10 @@ class AdminApp:
     def _login_template(self) -> enrollment_pb2.LoginSecret:
         return enrollment_pb2.LoginSecret(admin_urls=self.address.urls, ca_certificate=self.authority.der)
 
-    def _gauges(self) -> admin_pb2.AdminStatus:
+    def _gauges(self, principal: Principal) -> admin_pb2.AdminStatus:
+        if principal.cluster_ids is not None:
+            held = sum(principal.may_see(session.node.cluster_id) for session in self.registry)
+            return admin_pb2.AdminStatus(session_count=held)
         return admin_pb2.AdminStatus(
             session_count=len(self.registry),
             running_execution_count=self._dispatcher.count_under_way(),

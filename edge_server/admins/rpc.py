@@ -7,6 +7,7 @@ from datetime import datetime
 
 from edge_server.admins.service import AdminPresence
 from edge_server.nodes.service import NodeService
+from edge_server.principals.domain import Principal
 from edge_server.rpc.gatekeeper import Call
 from edge_wire.timestamps import to_timestamp
 from edge_wire.v1 import admin_pb2 as pb
@@ -14,7 +15,7 @@ from edge_wire.version import PROGRAM
 
 
 class AdminServicer:
-    """Says how this admin does; `gauges` are asked at each call."""
+    """Says how this admin does; `gauges` are asked at each call, and for what its caller may see."""
 
     def __init__(
         self,
@@ -22,7 +23,7 @@ class AdminServicer:
         presence: AdminPresence,
         nodes: NodeService,
         database: str,
-        gauges: Callable[[], pb.AdminStatus],
+        gauges: Callable[[Principal], pb.AdminStatus],
         now: Callable[[], datetime],
     ) -> None:
         self._presence = presence
@@ -41,5 +42,5 @@ class AdminServicer:
             node_count=await self._nodes.count(call.caller),
             admin_urls=self._presence.urls,
         )
-        status.MergeFrom(self._gauges())
+        status.MergeFrom(self._gauges(call.caller.principal))
         return status

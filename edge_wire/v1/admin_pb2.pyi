@@ -58,13 +58,13 @@ class AdminStatus(_message.Message):
     database: _builtins.str
     """`sqlite` or `postgresql`."""
     session_count: _builtins.int
-    """Sessions that this admin holds."""
+    """Sessions that this admin holds, of nodes that the caller may see."""
     node_count: _builtins.int
     """Nodes in the installation that the caller may see."""
     running_execution_count: _builtins.int
-    """Executions that are under way on this admin."""
+    """Executions that are under way on this admin; 0 for a caller that is confined to clusters."""
     refused_credential_count: _builtins.int
-    """Credentials refused since the start."""
+    """Credentials refused since the start; 0 for a caller that is confined to clusters."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

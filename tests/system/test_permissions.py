@@ -290,6 +290,23 @@ async def _audit_rows_after(master: Admin, row: int) -> list[audit_pb2.AuditEntr
     return [entry for entry in answer.entries if entry.id > row]
 
 
+async def test_the_status_counts_only_what_the_caller_may_see(site: Installation) -> None:
+    await site.add_agent("edge01")
+    async with site.operator() as master:
+        for name in ("oslo", "bergen"):
+            await master.call(master.clusters.Create, cluster_pb2.CreateClusterRequest(name=name))
+        await site.add_agent("edge02", cluster="oslo")
+        with pytest.raises(Unauthenticated):
+            await Admin(master.channel, "edge_op_wrong").call(master.admins.GetStatus, admin_pb2.GetStatusRequest())
+        counted = {}
+        for clusters in ([], ["oslo"], ["bergen"]):
+            token = (await new_token(master, "-".join(["seer", *clusters]), "viewer", clusters)).token
+            caller = Admin(master.channel, token)
+            status = await caller.call(caller.admins.GetStatus, admin_pb2.GetStatusRequest())
+            counted[",".join(clusters)] = (status.node_count, status.session_count, status.refused_credential_count)
+    assert counted == {"": (2, 2, 1), "oslo": (1, 1, 0), "bergen": (0, 0, 0)}
+
+
 async def test_open_methods_need_nothing_and_the_gate_takes_no_operator(site: Installation) -> None:
     async with site.operator(token="edge_op_nobody") as nobody:
         check = nobody.channel.unary_unary(
