@@ -59,9 +59,9 @@ class AuditEntry(_message.Message):
     id: _builtins.int
     """Grows with time."""
     principal_id: _builtins.str
-    """Id of the principal."""
+    """Id of the principal; of the enrollment key where that made the change (`node.enroll`)."""
     principal_name: _builtins.str
-    """Its name at that time."""
+    """Its name at that time; `enrollment key` for one of those."""
     action: _builtins.str
     """Noun and verb, such as `node.delete`."""
     subject_id: _builtins.str

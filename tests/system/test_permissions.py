@@ -290,6 +290,25 @@ async def _audit_rows_after(master: Admin, row: int) -> list[audit_pb2.AuditEntr
     return [entry for entry in answer.entries if entry.id > row]
 
 
+async def test_enrolling_leaves_one_row_that_names_the_key_and_enrolling_again_none(any_site: Installation) -> None:
+    async with any_site.operator() as master:
+        key = await any_site.enrollment_key()
+        directory = any_site.directory / "edge01"
+        open_data_dir(directory)
+        before = await _last_audit_row(master)
+        node = await enroll_agent(directory, key, Wishes(alias="edge01", labels={}))
+        await enroll_agent(directory, key, Wishes(labels={}))
+        rows = await _audit_rows_after(master, before)
+    key_id = credentials.decode_enrollment(key).key_id
+    assert [(row.action, row.principal_id, row.principal_name) for row in rows] == [
+        ("node.enroll", key_id, "enrollment key")
+    ]
+    row = rows[0]
+    assert (row.subject_id, row.subject_name, row.cluster) == (node.node_id, "edge01", "default")
+    assert row.request_id
+    assert "127.0.0.1" in row.peer
+
+
 async def test_the_status_counts_only_what_the_caller_may_see(site: Installation) -> None:
     await site.add_agent("edge01")
     async with site.operator() as master:
