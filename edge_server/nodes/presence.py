@@ -51,7 +51,9 @@ def open_session(tx: Session, claim: Claim, now: datetime) -> int | None:
     """Give the session to this claim and return its epoch; None when it is a clone's. Raises Unauthenticated."""
     row = repository.lock(tx, claim.node_id)
     if row is None:
-        raise Unauthenticated("the node has been deleted")
+        raise Unauthenticated(
+            "the node has been deleted", hint="give the agent an empty data directory and enroll it anew"
+        )
     if is_clone(claim.instance_id, row.superseded_instances) and not _is_abandoned(tx, row, now):
         row.conflict_at = now
         return None

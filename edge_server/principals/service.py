@@ -71,7 +71,7 @@ class PrincipalService:
                 return builtin.principal
         principal = await self._db.read(lambda tx: _find_by_token(tx, token_hash))
         if principal is None:
-            raise Unauthenticated(hint="log in anew: edgectl login")
+            raise Unauthenticated
         if principal.expires_at and principal.expires_at <= now:
             raise CredentialExpired(hint="ask for a new token and log in again")
         return principal

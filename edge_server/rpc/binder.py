@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
+from uuid import uuid4
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -55,13 +56,13 @@ def _unary(
     name: str, serve: Callable[[Call, bytes], Awaitable[Message]], gatekeeper: Gatekeeper
 ) -> Callable[[bytes, Context], Awaitable[Message]]:
     async def answer(raw: bytes, context: Context) -> Message:
-        call: Call | None = None
+        request_id = str(uuid4())
         try:
-            call = await gatekeeper.admit(name, context)
-            context.set_trailing_metadata(((calls.REQUEST_ID_TRAILER, call.request_id),))
+            call = await gatekeeper.admit(name, request_id, context)
+            context.set_trailing_metadata(((calls.REQUEST_ID_TRAILER, request_id),))
             return await serve(call, raw)
         except Exception as error:  # every failure of a handler ends here, as the status of its call
-            await _abort(context, error, name, call)
+            await _abort(context, error, name, request_id)
             raise AssertionError("an aborted call goes on") from error
 
     return answer
@@ -71,21 +72,20 @@ def _stream(
     name: str, serve: Callable[[Call, Any], AsyncGenerator[Message, None]], gatekeeper: Gatekeeper
 ) -> Callable[[Any, Context], AsyncIterator[Message]]:
     async def answer(raw: Any, context: Context) -> AsyncIterator[Message]:
-        call: Call | None = None
+        request_id = str(uuid4())
         try:
-            call = await gatekeeper.admit(name, context)
+            call = await gatekeeper.admit(name, request_id, context)
             # Closed here and not by the garbage collector: a servicer lets its session or watcher go in `finally`.
             async with aclosing(serve(call, raw)) as responses:
                 async for response in responses:
                     yield response
         except Exception as error:  # every failure of a handler ends here, as the status of its call
-            await _abort(context, error, name, call)
+            await _abort(context, error, name, request_id)
 
     return answer
 
 
-async def _abort(context: Context, error: Exception, name: str, call: Call | None) -> None:
-    request_id = call.request_id if call else ""
+async def _abort(context: Context, error: Exception, name: str, request_id: str) -> None:
     if not isinstance(error, EdgeError):
         log.exception("internal error in %s", name, extra={"request_id": request_id})
         error = Internal(f"internal error, request {request_id}: see the admin's log")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote
-from uuid import uuid4
 
 import grpc
 
@@ -20,6 +19,8 @@ from edge_wire.credentials import hash_token
 from edge_wire.errors import Denied, TooManyAttempts, Unauthenticated
 
 _TOKEN_LIMIT = 512
+_OPERATOR_HINT = "log in anew: edgectl login"
+_NODE_HINT = "if it was deleted: give the agent an empty data directory and enroll it anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +59,10 @@ class Gatekeeper:
         self._limiter = limiter
         self._now = now
 
-    async def admit(self, method: str, context: grpc.aio.ServicerContext[object, object]) -> Call:
+    async def admit(self, method: str, request_id: str, context: grpc.aio.ServicerContext[object, object]) -> Call:
         """The call with who makes it. Raises Unauthenticated, Denied, TooManyAttempts."""
         access = ACCESS[method]
         peer = _peer_address(context.peer())
-        request_id = str(uuid4())
         if isinstance(access, Open):
             return Call(method=method, request_id=request_id, peer=peer)
         token = _bearer_token(context)
@@ -76,8 +76,9 @@ class Gatekeeper:
                 node = await self._nodes.authenticate(token)
                 return Call(method=method, request_id=request_id, peer=peer, _node=node)
             principal = await self._principals.authenticate(token, self._now())
-        except Unauthenticated:
+        except Unauthenticated as error:
             self._limiter.count(source, self._now())
+            error.hint = error.hint or (_NODE_HINT if isinstance(access, NodeOnly) else _OPERATOR_HINT)
             raise
         if principal.role not in access.roles:
             raise Denied(f"a credential with the role {principal.role} may not do that")

@@ -66,6 +66,21 @@ async def test_a_wrong_token_is_refused_and_nothing_is_stored(site: Installation
     assert not (site.directory / "fresh").exists()
 
 
+async def test_a_refusal_says_what_to_type_and_which_request_it_was(site: Installation) -> None:
+    for token in ("edge_op_wrong", "x" * 600):
+        async with site.operator(token=token) as nobody:
+            with pytest.raises(Unauthenticated) as refused:
+                await nobody.call(nobody.nodes.List, node_pb2.ListNodesRequest())
+        assert refused.value.hint == "log in anew: edgectl login"
+        assert uuid.UUID(refused.value.request_id).version == 4
+
+
+async def test_an_agent_whose_node_is_gone_is_told_to_enroll_anew(site: Installation) -> None:
+    with pytest.raises(Unauthenticated) as refused:
+        await _open_session(site, [], token="edge_node_wrong")
+    assert "enroll it anew" in refused.value.hint
+
+
 @pytest.mark.parametrize("text", ["", "el1.", "el1.%%%", "ek1.AAAA", "hello", "el1." + "A" * 20_000])
 async def test_a_damaged_login_string_is_refused(site: Installation, text: str) -> None:
     environ = {"EDGECTL_CONFIG_DIR": str(site.directory / "fresh")}
