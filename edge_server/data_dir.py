@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -31,25 +32,28 @@ class Secrets:
 
 
 def lock_sqlite(path: Path) -> int:
-    """Take the lock beside an SQLite file for the life of this process. Raises DatabaseInUse."""
-    real = os.path.realpath(path)  # another name of the same file is the same database
+    """Take the lock beside an SQLite file for the life of this process, and keep the file to its owner.
+
+    Links are followed, so that one file has one lock. Raises DatabaseInUse, DirectoryNotWritable.
+    """
+    file = Path(os.path.realpath(path))
     try:
-        os.makedirs(os.path.dirname(real), mode=0o700, exist_ok=True)
-        descriptor = os.open(f"{real}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DirectoryNotWritable(
-            f"{real}.lock cannot be written ({error.strerror})", hint="set SQLITE_DB_PATH to a directory of your own"
-        ) from None
-    # SQLite gives its files beside it the same mode.
-    os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        raise _not_writable(file, error) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _keep_private(file)
     except BlockingIOError:
         os.close(descriptor)
         raise DatabaseInUse(
             f"another edge-server uses {path}",
             hint="stop it, or give this one another DATA_DIR; several need PostgreSQL",
         ) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise _not_writable(file, error) from None
     return descriptor
 
 
@@ -82,6 +86,21 @@ def _read_or_make(path: Path) -> tuple[dict[str, str], Path | None]:
         return secrets, None
     except (ValueError, KeyError, TypeError):
         raise SettingsInvalid(f"{path} is damaged: it must hold MASTER_KEY and ENCRYPTION_KEY as JSON") from None
+
+
+def _keep_private(file: Path) -> None:
+    """Mode 0600 for the file and what SQLite keeps beside it; new ones beside it get the mode of the file."""
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for kept in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            kept.chmod(0o600)
+
+
+def _not_writable(file: Path, error: OSError) -> DirectoryNotWritable:
+    return DirectoryNotWritable(
+        f"the SQLite file {file} cannot be written ({error.strerror})",
+        hint="set SQLITE_DB_PATH, or DATA_DIR, to a place of your own",
+    )
 
 
 def _text(secret: SecretStr | None) -> str:

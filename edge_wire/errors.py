@@ -492,6 +492,12 @@ class DatabaseInUse(Conflict):
     code = "database_in_use"
 
 
+class DatabaseDamaged(Conflict):
+    """The database file is damaged or is none."""
+
+    code = "database_damaged"
+
+
 class DatabaseNewer(Conflict):
     """The database was written by a newer program that this one may not touch."""
 

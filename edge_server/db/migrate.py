@@ -7,6 +7,8 @@ Migrations expand first and contract in a later release, so a database ahead of 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 
 from alembic import command
@@ -14,11 +16,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, select, text
-from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
 from edge_server.db.engine import WRITE
 from edge_server.installation.models import CompatibilityRow
-from edge_wire.errors import DatabaseNewer, DatabaseNotMigrated, DatabaseUnavailable
+from edge_wire.errors import DatabaseDamaged, DatabaseNewer, DatabaseNotMigrated, DatabaseUnavailable
 
 GENERATION = 1
 """Raised when a migration makes the database unusable for older programs."""
@@ -27,43 +29,31 @@ _ADVISORY_LOCK = 0x65646765  # "edge": any number that nobody else on this datab
 
 
 def migrate(engine: Engine) -> list[str]:
-    """Apply what is missing, in one transaction; returns the revisions applied. Raises DatabaseNewer."""
-    try:
-        with engine.execution_options(**WRITE).begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            before = _current(connection)
-            if _is_unknown(before):
-                _require_generation(connection)
-                return []
-            command.upgrade(_config(connection), "head")
-            return _revisions_after(before)
-    except (OperationalError, InterfaceError) as error:
-        raise _unavailable(error) from error
-    except DatabaseError as error:
-        if "file is not a database" not in str(error):
-            raise
-        raise DatabaseUnavailable(
-            "the SQLite file is no database", hint="check SQLITE_DB_PATH; move the file away to begin anew"
-        ) from None
+    """Apply what is missing, in one transaction; returns the revisions applied.
+
+    Raises DatabaseNewer, DatabaseDamaged, DatabaseUnavailable.
+    """
+    with _translated(engine), engine.execution_options(**WRITE).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        before = _current(connection)
+        if _is_unknown(before):
+            _require_generation(connection)
+            return []
+        command.upgrade(_config(connection), "head")
+        return _revisions_after(before)
 
 
 def check(engine: Engine) -> None:
-    """Raise unless the schema is one that this program can use: DatabaseNotMigrated, DatabaseNewer."""
-    try:
-        with engine.connect() as connection:
-            current = _current(connection)
-            if current is None or (not _is_unknown(current) and current != _head()):
-                raise DatabaseNotMigrated(hint="run: edge-server migrate")
-            _require_generation(connection)
-    except (OperationalError, InterfaceError) as error:
-        raise _unavailable(error) from error
-    except DatabaseError as error:
-        if "file is not a database" not in str(error):
-            raise
-        raise DatabaseUnavailable(
-            "the SQLite file is no database", hint="check SQLITE_DB_PATH; move the file away to begin anew"
-        ) from None
+    """Raise unless the schema is one that this program can use.
+
+    Raises DatabaseNotMigrated, DatabaseNewer, DatabaseDamaged, DatabaseUnavailable.
+    """
+    with _translated(engine), engine.connect() as connection:
+        current = _current(connection)
+        if current is None or (not _is_unknown(current) and current != _head()):
+            raise DatabaseNotMigrated(hint="run: edge-server migrate")
+        _require_generation(connection)
 
 
 def _require_generation(connection: Connection) -> None:
@@ -111,9 +101,25 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _unavailable(error: Exception) -> DatabaseUnavailable:
-    reason = str(getattr(error, "orig", error)).strip().splitlines()
-    return DatabaseUnavailable(
-        f"the database cannot be reached ({reason[0][:160] if reason else 'no reason given'})",
-        hint="check DATABASE_URL and that the server runs",
-    )
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        hint = "check DATABASE_URL and that the server runs"
+        if engine.dialect.name == "sqlite":
+            hint = "check SQLITE_DB_PATH: it must be a file that may be written"
+        raise DatabaseUnavailable(f"the database cannot be reached ({_reason(error)})", hint=hint) from error
+    except DatabaseError as error:
+        # SQLite's own word for a file that holds something else; its kinds are bugs of ours.
+        if type(error) is not DatabaseError:
+            raise
+        raise DatabaseDamaged(
+            f"{engine.url.database} cannot be used ({_reason(error)})",
+            hint="restore a copy, or set SQLITE_DB_PATH to another file",
+        ) from error
+
+
+def _reason(error: DBAPIError) -> str:
+    reason = str(error.orig).strip().splitlines()
+    return reason[0][:160] if reason else "no reason given"

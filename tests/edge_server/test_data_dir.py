@@ -14,7 +14,7 @@ from edge_server.app import AdminApp
 from edge_server.data_dir import load_secrets, lock_sqlite
 from edge_server.encryption import parse_keys
 from edge_server.settings import Settings
-from edge_wire.errors import DatabaseInUse, DirectoryNotWritable, EdgeError, SettingsInvalid
+from edge_wire.errors import DatabaseDamaged, DatabaseInUse, DirectoryNotWritable, EdgeError, SettingsInvalid
 from edge_wire.private_files import open_data_dir, write_private
 
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -158,6 +158,30 @@ def test_another_name_of_the_same_file_is_the_same_database(tmp_path: Path) -> N
     os.close(lock)
 
 
-def test_a_place_where_nothing_can_be_written_is_one_clear_error() -> None:
-    with pytest.raises(DirectoryNotWritable, match="/proc/x"):
-        lock_sqlite(Path("/proc/x/edge.db"))
+def test_a_place_where_no_database_can_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "locked.db.lock").mkdir()
+    (tmp_path / "directory.db").mkdir()
+    for place in (Path("/proc/x/edge.db"), tmp_path / "locked.db", tmp_path / "directory.db"):
+        with pytest.raises(DirectoryNotWritable, match=f"SQLite file {place} cannot be written") as raised:
+            lock_sqlite(place)
+        assert "SQLITE_DB_PATH" in raised.value.hint
+
+
+async def test_the_database_is_read_by_its_owner_only_also_one_that_was_not(tmp_path: Path) -> None:
+    path = tmp_path / "edge-server.db"
+    path.touch(mode=0o644)
+    app = AdminApp(settings_in(tmp_path))
+    await app.start()
+    try:
+        files = sorted(file.name for file in tmp_path.glob("edge-server.db*"))
+        assert files == ["edge-server.db", "edge-server.db-shm", "edge-server.db-wal", "edge-server.db.lock"]
+        assert {mode_of(file) for file in tmp_path.glob("edge-server.db*")} == {0o600}
+    finally:
+        await app.stop()
+
+
+async def test_a_file_that_is_no_database_is_said_to_be_none_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "edge-server.db").write_text("my holiday pictures" * 100)
+    with pytest.raises(DatabaseDamaged, match=r"edge-server\.db cannot be used \(file is not a database\)"):
+        await AdminApp(settings_in(tmp_path)).start()
+    assert (tmp_path / "edge-server.db").read_text().startswith("my holiday pictures")
