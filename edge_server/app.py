@@ -58,7 +58,7 @@ from edge_server.sessions.session import SessionLimits
 from edge_server.settings import Settings, primary_address
 from edge_wire import certificates, credentials
 from edge_wire.certificates import Authority, Identity
-from edge_wire.errors import ShuttingDown
+from edge_wire.errors import SettingsInvalid, ShuttingDown
 from edge_wire.private_files import open_data_dir
 from edge_wire.v1 import (
     admin_pb2,
@@ -112,7 +112,7 @@ class AdminApp:
         try:
             self.secrets = data_dir.load_secrets(settings)
             self.made_secrets_at = self.secrets.made_at
-            await self._open_database()
+            await self._open_database_or_forget_secrets()
             await self._serve()
         except BaseException:
             self._release()
@@ -147,6 +147,18 @@ class AdminApp:
         secret = self._login_template()
         secret.token = self.secrets.master_key
         return credentials.encode_login(secret)
+
+    async def _open_database_or_forget_secrets(self) -> None:
+        """Secrets are on disk before a database is encrypted with them; those that do not fit it go again."""
+        try:
+            await self._open_database()
+        except SettingsInvalid as error:
+            made_at, self.made_secrets_at = self.made_secrets_at, None
+            if made_at is not None:
+                made_at.unlink(missing_ok=True)
+                if self._settings.encryption_key is None:
+                    error.hint = f"{made_at} was lost: put back a copy of it, or set ENCRYPTION_KEY"
+            raise
 
     async def _open_database(self) -> None:
         engine = make_engine(self._settings.url, pool_size=self._settings.db_pool_size)

@@ -141,6 +141,22 @@ async def test_a_second_admin_on_the_same_sqlite_does_not_start(tmp_path: Path) 
         await first.stop()
 
 
+async def test_lost_secrets_are_not_replaced_by_some_that_do_not_fit_the_database(tmp_path: Path) -> None:
+    app = AdminApp(settings_in(tmp_path))
+    await app.start()
+    await app.stop()
+    (tmp_path / "secrets.json").rename(tmp_path / "copy")
+    app = AdminApp(settings_in(tmp_path))
+    with pytest.raises(SettingsInvalid, match="ENCRYPTION_KEY") as raised:
+        await app.start()
+    assert "put back a copy" in raised.value.hint
+    assert (app.made_secrets_at, (tmp_path / "secrets.json").exists()) == (None, False)
+    (tmp_path / "copy").rename(tmp_path / "secrets.json")
+    app = AdminApp(settings_in(tmp_path))
+    await app.start()
+    await app.stop()
+
+
 async def test_an_admin_that_cannot_start_leaves_nothing_locked(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("{")
     app = AdminApp(settings_in(tmp_path))

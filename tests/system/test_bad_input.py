@@ -213,6 +213,7 @@ async def test_a_port_in_use(tmp_path: Path) -> None:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         done = await run_program("edge_server", "serve", environ={"DATA_DIR": str(tmp_path), "GRPC_LISTEN": listen})
     assert (done.code, "port_in_use" in done.err, listen in done.err) == (10, True, True), done.err
+    assert f"made secrets in {tmp_path / 'secrets.json'}" in done.err
 
 
 async def test_a_second_admin_on_the_same_sqlite_file(site: Installation) -> None:
