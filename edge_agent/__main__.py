@@ -12,7 +12,7 @@ from pathlib import Path
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported; its own lines explain nothing to operators
 
 from edge_agent.app import run
-from edge_agent.enroll import Wishes, enroll, read_key_file
+from edge_agent.enroll import Wishes, describe_refused_wish, enroll, read_key_file
 from edge_agent.identity import Identity
 from edge_agent.install import UNIT_DIR, Place, install_unit, require_root, require_unit_dir
 from edge_agent.settings import Settings, given_settings, read_settings
@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edge-agent", description="The agent of one node.", epilog=_SETTINGS)
+    parser.add_argument("--version", action="version", version=f"edge-agent {PROGRAM}")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="keep a session with the admin and run its commands")
     enrolling = commands.add_parser("enroll", help="make this machine a node")
@@ -97,13 +98,17 @@ def _version(_chosen: argparse.Namespace) -> int:
 def _enroll_here(settings: Settings, key_file: str) -> Identity:
     text = sys.stdin.read(SHARED_KEY_LIMIT) if key_file == "-" else read_key_file(Path(key_file))
     open_data_dir(settings.data_dir)
-    return asyncio.run(enroll(settings.data_dir, text, Wishes(alias=settings.node_alias, labels=settings.node_labels)))
+    return asyncio.run(enroll(settings.data_dir, text, _wishes(settings)))
 
 
 def _say_enrolled(settings: Settings, identity: Identity) -> None:
     _say(f"enrolled as {identity.node_name} in {identity.cluster} ({identity.node_id})")
-    if settings.node_alias not in {"", identity.node_name}:
-        _say(f"the name {settings.node_alias} is taken: edgectl node alias {identity.node_id} NAME gives another")
+    if refused := describe_refused_wish(_wishes(settings), identity):
+        _say(refused)
+
+
+def _wishes(settings: Settings) -> Wishes:
+    return Wishes(alias=settings.node_alias, labels=settings.node_labels)
 
 
 def _say(line: str) -> None:

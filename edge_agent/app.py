@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from edge_agent import identity as identities
 from edge_agent.dial import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Dialler
-from edge_agent.enroll import Wishes, enroll, read_key_file
+from edge_agent.enroll import Wishes, describe_refused_wish, enroll, read_key_file
 from edge_agent.executions.executions import Executions
 from edge_agent.facts import collect_facts
 from edge_agent.identity import Identity
@@ -85,12 +85,17 @@ class AgentApp:
         wishes = Wishes(alias=self._settings.node_alias, labels=self._settings.node_labels)
         while True:
             try:
-                return await enroll(self._settings.data_dir, self._key_source(), wishes)
+                identity = await enroll(self._settings.data_dir, self._key_source(), wishes)
             except Unavailable as error:
-                self._note("enrolling", error.message)
-                log.warning("not enrolled yet: %s", error.message)
+                hint = f" ({error.hint})" if error.hint else ""
+                self._note("enrolling", f"{error.code}: {error.message}{hint}")
+                log.warning("not enrolled yet: %s%s", error.message, hint, extra={"code": error.code})
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+                continue
+            if refused := describe_refused_wish(wishes, identity):
+                log.warning("%s", refused)
+            return identity
 
     def _key_source(self) -> str:
         if self._settings.enrollment_key_file is not None:

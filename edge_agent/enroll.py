@@ -51,6 +51,16 @@ async def enroll(data_dir: Path, key_text: str, wishes: Wishes) -> Identity:
     return identity
 
 
+def describe_refused_wish(wishes: Wishes, identity: Identity) -> str:
+    """What to say when the node is called otherwise than it wished; empty when there is nothing to say."""
+    if wishes.alias in {"", identity.node_name}:
+        return ""
+    return (
+        f"the name {wishes.alias} is taken, or this agent was enrolled before:"
+        f" edgectl node alias {identity.node_id} NAME gives another"
+    )
+
+
 def read_key_file(path: Path) -> str:
     """An enrollment key from a file. Raises SecretInvalid."""
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_wire import certificates, credentials
-from edge_wire.errors import AgentRunning, NotEnrolled, SettingsInvalid
+from edge_wire.errors import AgentRunning, DirectoryNotWritable, NotEnrolled, SettingsInvalid
 from edge_wire.private_files import write_private
 
 _KEYS_FILE = "keys.json"
@@ -40,8 +40,13 @@ class Identity:
 
 
 def lock_data_dir(path: Path) -> int:
-    """Take the directory for the life of this process. Raises AgentRunning."""
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Take the directory for the life of this process. Raises AgentRunning, DirectoryNotWritable."""
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DirectoryNotWritable(
+            f"{path / 'lock'} cannot be written ({error.strerror})", hint="set DATA_DIR to a directory of your own"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -132,6 +132,13 @@ def test_a_damaged_key_file_is_one_clear_line_and_never_replaced(tmp_path: Path,
     assert (tmp_path / "keys.json").read_bytes() == damage
 
 
+def test_a_directory_that_takes_no_lock_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(DirectoryNotWritable, match="lock cannot be written") as raised:
+        identities.lock_data_dir(tmp_path)
+    assert "DATA_DIR" in raised.value.hint
+
+
 def test_a_crash_while_storing_leaves_the_old_identity(tmp_path: Path) -> None:
     identities.save_identity(tmp_path, IDENTITY)
     (tmp_path / ".identity.json.4711").write_text('{"node_id": "half')

@@ -18,6 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from sqlalchemy.engine import URL
 
 from edge_agent.identity import load_or_make_keys
+from edge_agent.status import collect_status, render
 from edge_server.commands.stdin_spool import FileSpool
 from edge_server.db.engine import make_engine
 from edge_wire import calls, certificates, credentials
@@ -123,6 +124,45 @@ async def test_the_same_agent_may_ask_again_and_spends_no_further_use(site: Inst
     assert len(await site.nodes()) == 1
     listed = json.loads((await site.edgectl("enroll-key", "list", "-o", "json")).text)
     assert listed[0]["uses_left"] == 1
+
+
+@pytest.mark.root
+async def test_a_place_that_takes_no_units_is_found_before_enrolling(site: Installation) -> None:
+    words = ("install", "--key-file", "-", "--unit-dir", "/proc/units")
+    environ = {"DATA_DIR": str(site.directory / "new")}
+    key = (await site.enrollment_key()).encode()
+    done = await run_program("edge_agent", *words, environ=environ, stdin=key)
+    assert (done.code, "directory_not_writable" in done.err) == (10, True), done.err
+    await assert_no_node(site)
+
+
+async def test_the_agent_says_its_version_and_where_its_settings_are_explained() -> None:
+    version = await run_program("edge_agent", "--version", environ={})
+    assert (version.code, version.text.split()[0]) == (0, "edge-agent")
+    assert "docs/reference/settings.md" in (await run_program("edge_agent", "--help", environ={})).text
+
+
+async def test_a_name_that_another_node_has_is_said_to_be_taken(site: Installation) -> None:
+    await site.add_agent("edge01")
+    environ = {"DATA_DIR": str(site.directory / "new"), "NODE_ALIAS": "edge01"}
+    key = (await site.enrollment_key()).encode()
+    done = await run_program("edge_agent", "enroll", "--key-file", "-", environ=environ, stdin=key)
+    assert done.code == 0
+    assert "enrolled as node-" in done.err
+    assert "the name edge01 is taken" in done.err
+    environ = {**environ, "DATA_DIR": str(site.directory / "other"), "ENROLLMENT_KEY": await site.enrollment_key()}
+    running = await site.start_program("edge_agent", "run", environ=environ, log="other.log")
+    await eventually(lambda: "the name edge01 is taken" in running.output, within=20.0)
+
+
+async def test_the_agent_of_a_cloned_machine_is_told_what_to_do(site: Installation) -> None:
+    await site.add_agent("edge01")
+    (site.directory / "copy").mkdir()
+    for name in ("keys.json", "identity.json"):
+        shutil.copy(site.directory / "edge01" / name, site.directory / "copy" / name)
+    await site.start_agent_without_wait("copy")
+    await eventually(lambda: "identity_in_use" in render(collect_status(site.directory / "edge01")), within=20.0)
+    assert "enroll it anew" in render(collect_status(site.directory / "edge01"))
 
 
 async def test_a_deleted_enrollment_key(site: Installation) -> None:
