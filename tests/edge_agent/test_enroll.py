@@ -14,10 +14,11 @@ from edge_agent.enroll import Wishes, enroll
 from edge_agent.identity import load_identity, load_or_make_keys
 from edge_agent.status import collect_status
 from edge_wire import credentials
-from edge_wire.errors import EnrollmentKeySpent, SecretInvalid, Unavailable
+from edge_wire.errors import DatabaseUnavailable, EnrollmentKeySpent, SecretInvalid, Unavailable
 from edge_wire.v1 import enrollment_pb2, node_pb2
 from tests.support.eventually import eventually
-from tests.support.harness import Installation
+from tests.support.harness import Installation, installation
+from tests.support.postgres import PostgresServer
 
 ONLINE = node_pb2.NODE_STATUS_ONLINE
 NO_WISHES = Wishes(labels={})
@@ -175,6 +176,23 @@ async def test_of_several_addresses_in_a_key_the_first_that_answers_counts(site:
     identity = load_identity(site.directory / "edge01")
     assert identity is not None
     assert list(identity.admin_urls) == list(site.admin.address.urls)
+
+
+@pytest.mark.postgres
+async def test_an_admin_without_its_database_is_not_called_unreachable(
+    tmp_path: Path, postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    async with installation(tmp_path, {"db_adapter": "postgres", "database_url": postgres_database}) as site:
+        await site.start_admin()
+        key = await site.enrollment_key()
+        (site.directory / "edge01").mkdir()
+        postgres_server.stop()
+        try:
+            with pytest.raises(DatabaseUnavailable, match=r"^the admin's database is down$") as raised:
+                await enroll(site.directory / "edge01", key, NO_WISHES)
+        finally:
+            postgres_server.start()
+    assert "repeat it" in raised.value.hint
 
 
 async def test_a_fallback_address_is_used_when_the_known_one_is_down(bare: Installation) -> None:

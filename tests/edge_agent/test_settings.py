@@ -69,6 +69,8 @@ def test_blank_is_as_good_as_absent() -> None:
         ("FALLBACK_ADMIN_URLS", "https://a.example,b.example:44100", "b.example:44100"),
         ("FALLBACK_ADMIN_URLS", "https://a.example:99999", "https://a.example:99999"),
         ("FALLBACK_ADMIN_URLS", "https://a.example/path", "https://a.example/path"),
+        ("NODE_ALIAS", "Gate 7", "'Gate 7' is not an alias"),
+        ("NODE_ALIAS", "node-7", "is not an alias"),
         ("NODE_LABELS", "site", "name=value"),
         ("NODE_LABELS", "si te=oslo", "si te"),
         ("NODE_LABELS", "site=a\nb", "is not a label value"),

@@ -67,6 +67,11 @@ def test_what_postgresql_lacks_is_one_line_each(environment: pytest.MonkeyPatch)
     ]
 
 
+def test_a_name_that_no_cluster_can_have_is_found_before_anything_is_written(environment: pytest.MonkeyPatch) -> None:
+    said = mistakes(environment, DEFAULT_CLUSTER_NAME="Bad Name")
+    assert [line.partition(" is not")[0] for line in said] == ["DEFAULT_CLUSTER_NAME: 'Bad Name'"]
+
+
 def test_an_empty_variable_counts_as_not_set(environment: pytest.MonkeyPatch) -> None:
     put(environment, DATABASE_URL="", MASTER_KEY="", ADMIN_URLS="")
     settings = read_settings()
