@@ -12,7 +12,7 @@ from edge_agent.enroll import Wishes, enroll
 from edge_agent.identity import load_or_make_keys
 from edge_wire import calls, version
 from edge_wire.channel import open_channel
-from edge_wire.errors import EdgeError
+from edge_wire.errors import EdgeError, StreamBroken
 from edge_wire.v1 import command_pb2, error_pb2, session_pb2_grpc
 from edge_wire.v1 import session_pb2 as pb
 from tests.support.eventually import eventually
@@ -114,6 +114,17 @@ class ScriptedNode:
         """A stream on which nothing was said yet."""
         self.lines.append(Line(self.site, self.token, answers_pings=answers_pings))
         return self.lines[-1]
+
+    async def refusal(self) -> EdgeError | None:
+        """Why it is not let in. When that arrives while hello is being written it is lost; agents try again then."""
+        failure: EdgeError | None = None
+        for _ in range(10):
+            line = self.dial()
+            await line.say(hello=self.hello())
+            failure = await line.over()
+            if not isinstance(failure, StreamBroken):
+                break
+        return failure
 
     def hello(
         self,

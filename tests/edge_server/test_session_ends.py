@@ -129,9 +129,7 @@ async def test_a_deleted_node_is_told_so_and_never_let_in_again(site: Installati
         line = await node.open()
         await delete(site, "edge01")
         assert (await line.goodbye()).code == "node_deleted"
-        again = node.dial()
-        await again.say(hello=node.hello())
-        assert isinstance(await again.over(), Unauthenticated)
+        assert isinstance(await node.refusal(), Unauthenticated)
         assert len(site.admin.registry) == 0
 
 

@@ -144,10 +144,10 @@ async def test_the_token_of_another_node_is_that_node_whatever_hello_says(site: 
         line = await one.open(instance_id=two.instance_id)
         assert (await line.welcome()).node_name == "edge01"
         stranger = ScriptedNode(site, "edge03", "", "edge_node_nobody")
-        refused = stranger.dial()
-        await refused.say(hello=two.hello())
-        assert isinstance(await refused.over(), Unauthenticated)
-        await refused.cut()
+        stranger.instance_id = two.instance_id
+        assert isinstance(await stranger.refusal(), Unauthenticated)
+        for refused in stranger.lines:
+            await refused.cut()
 
 
 async def test_labels_of_an_agent_are_replaced_whole_and_those_of_operators_stay(site: Installation) -> None:
