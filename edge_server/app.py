@@ -29,6 +29,7 @@ from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.recorder import Recorder
+from edge_server.commands.retention import Keep, Retention
 from edge_server.commands.rpc import CommandServicer
 from edge_server.commands.service import CommandService, drop_executions
 from edge_server.commands.stdin_spool import Spools
@@ -221,12 +222,15 @@ class AdminApp:
                 host=self._host,
                 dispatcher=self._dispatcher,
                 reconciler=self._reconciler,
+                retention=Retention(
+                    db=self.db, keep=_keep(self._settings), now=utc_now, clock=asyncio.get_running_loop().time
+                ),
             )
         )
         await self._presence.beat()
         self._recorder.start()
         await self._reconciler.adopt_orphans()
-        self._dispatcher.remove_old_spools()
+        self._dispatcher.feeds.remove_others()
         await self._server.start()
         self._jobs.start()
         await self._health.set_serving(True)
@@ -319,6 +323,12 @@ class AdminApp:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _keep(settings: Settings) -> Keep:
+    if not settings.execution_pruning_enabled:
+        return Keep(age=None, executions=None)
+    return Keep(age=timedelta(days=settings.execution_retention_days), executions=settings.execution_retention_count)
 
 
 def _service(module: Any, name: str) -> ServiceDescriptor:

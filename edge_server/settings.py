@@ -82,6 +82,17 @@ class Settings(BaseSettings):
     default_cluster_name: str = Field(
         default="default", description="Cluster that the first start makes. Empty: none is made."
     )
+    execution_pruning_enabled: bool = Field(
+        default=True, description="Whether commands that are over are removed by age and number."
+    )
+    execution_retention_days: float = Field(
+        default=30, gt=0, le=36500, description="How long commands are kept after they are over."
+    )
+    execution_retention_count: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="How many executions are kept; the oldest commands that are over go first.",
+    )
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto", description="Log lines for people or for machines. Default: text on a terminal, else JSON."
     )

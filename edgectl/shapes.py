@@ -212,5 +212,6 @@ def execution(message: command_pb2.Execution) -> dict[str, Any]:
         "sent_at": time_of(message, "sent_at"),
         "started_at": time_of(message, "started_at"),
         "ended_at": time_of(message, "ended_at"),
+        "corrected_at": time_of(message, "corrected_at"),
         **(end(message.end) if message.HasField("end") else {}),
     }

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from edge_server.commands import convert, repository, secrets
 from edge_server.commands.domain import CommandId, ExecutionId, State
 from edge_server.commands.models import CommandRow, ExecutionRow, OutputRow
-from edge_server.commands.output import KeptOutput
+from edge_server.commands.output import Codec, KeptOutput, unpack
 from edge_server.commands.run import STREAMS, CommandRun, LiveExecution, RunOptions
 from edge_server.encryption import Cipher
 from edge_server.nodes.domain import NodeId
@@ -71,5 +71,5 @@ def restore_outputs(executions: Sequence[LiveExecution], outputs: Sequence[Outpu
     by_id = {execution.id: execution for execution in executions}
     streams = {name: stream for stream, name in STREAMS.items()}
     for row in outputs:
-        kept = KeptOutput.restored(row.head, row.tail, row.tail_offset)
+        kept = KeptOutput.restored(*unpack(Codec(row.codec), row.head, row.tail), row.tail_offset)
         by_id[ExecutionId(row.execution_id)].outputs[streams[row.stream]] = kept

@@ -154,6 +154,7 @@ def to_execution(row: ExecutionRow) -> pb.Execution:
         sent_at=to_timestamp(row.sent_at),
         started_at=to_timestamp(row.started_at),
         ended_at=to_timestamp(row.ended_at),
+        corrected_at=to_timestamp(row.corrected_at),
     )
 
 

@@ -1,11 +1,12 @@
-"""Everything that happens to executions that are under way: starting them in sessions, taking what nodes report,
-telling watchers, and having the recorder store it. Runs on the event loop; only the recorder and loads touch the
-database.
+"""Everything that happens to executions that are under way: starting them in sessions, taking what nodes report, having
+the recorder store it, and telling watchers. Runs on the event loop; only the recorder and loads touch the database.
+
+An end is told, acknowledged and paced by when it is stored, and as it is stored: the database may have another one,
+from an operator's cancel, another admin or the deletion of a node, and then that one is true.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,29 +15,26 @@ from functools import partial
 
 from edge_server.commands import convert
 from edge_server.commands.domain import CommandId, Event, ExecutionId, Outcome, State
+from edge_server.commands.late_ends import LateEnds, acknowledgement
+from edge_server.commands.output import half_for
+from edge_server.commands.output_flow import OutputFlow
 from edge_server.commands.pacing import StopReason
 from edge_server.commands.recorder import Recorder
-from edge_server.commands.run import STREAMS, CommandRun, LiveExecution
-from edge_server.commands.stdin_feed import StdinFeed
+from edge_server.commands.run import CommandRun, LiveExecution
+from edge_server.commands.stdin_feeds import StdinFeeds
 from edge_server.commands.stdin_spool import Spools
+from edge_server.commands.storing import Stored
+from edge_server.commands.timers import PumpTimers
 from edge_server.commands.transition import StoredOutput, Transition, end_values
 from edge_server.nodes.domain import NodeId
 from edge_server.sessions.registry import SessionRegistry
 from edge_server.sessions.session import NodeSession
-from edge_wire.credit import INITIAL_WINDOW, LARGEST_WINDOW, CreditWindow
-from edge_wire.errors import EdgeError
+from edge_wire.errors import CommandNotFound, EdgeError
 from edge_wire.names import printable
 from edge_wire.v1 import command_pb2 as pb
 from edge_wire.v1 import session_pb2 as session_pb
 
 log = logging.getLogger(__name__)
-
-OUTPUT_BUDGET = 256 * 1024 * 1024
-"""Bytes of output that all executions together may have under way."""
-_TIMER_SLACK = 0.002
-"""Seconds added to a timer, so that its moment has come for certain when it fires."""
-_OFFSET_LIMIT = 2**62
-"""No process writes as much; a node that says so is not believed."""
 
 
 class Dispatcher:
@@ -54,16 +52,16 @@ class Dispatcher:
     ) -> None:
         self._registry = registry
         self._recorder = recorder
-        self._spools = spools
         self._now = now
         self._clock = clock
         self._grace_until = clock() + reconnect_grace.total_seconds()
         self._is_in_grace = True
         self._is_stopping = False
         self._runs: dict[CommandId, CommandRun] = {}
-        self._due: dict[CommandId, CommandRun] = {}
-        self._feeds: dict[CommandId, StdinFeed] = {}
-        self._timers: dict[CommandId, asyncio.TimerHandle] = {}
+        self._timers = PumpTimers(self.pump)
+        self.feeds = StdinFeeds(spools=spools, send=self._send_stdin)
+        self._flow = OutputFlow(registry)
+        self._late = LateEnds(recorder=recorder, find=self.find_execution, now=now)
         self._by_id: dict[ExecutionId, LiveExecution] = {}
         self._by_node: dict[NodeId, dict[ExecutionId, LiveExecution]] = defaultdict(dict)
 
@@ -99,17 +97,22 @@ class Dispatcher:
             return run
         known = self._runs.setdefault(run.id, run)
         if known is run:
-            self._open_feed(run)
+            self.feeds.open(run)
+            self._by_id |= {execution.id: execution for execution in run.executions.values()}
+            half = half_for(len(self._by_id))
             for execution in run.executions.values():
-                self._by_id[execution.id] = execution
+                execution.limit_output(half)
                 if not execution.is_end_committed:
                     self._by_node[execution.node_id][execution.id] = execution
             self.pump(run)
         return known
 
-    def find_feed(self, command_id: CommandId) -> StdinFeed | None:
-        """What brings stdin to a command under way, when it has one."""
-        return self._feeds.get(command_id)
+    def forget(self, run: CommandRun, failure: EdgeError) -> None:
+        """A command is no more: nothing is stored of it, and whoever watches is told so."""
+        run.fail_watchers(failure)
+        for execution in run.executions.values():
+            self._remove_from_node(execution)
+        self._remove(run)
 
     def resize(self, run: CommandRun, terminal: pb.Terminal) -> None:
         """Tell the node that its terminal has another size."""
@@ -132,7 +135,7 @@ class Dispatcher:
                 self._stop_all(run)
             started = [execution_id for execution_id in decision.start if self._start(run.executions[execution_id])]
             if not started:
-                self._pump_again(run, decision.again_at)
+                self._timers.pump_at(run, decision.again_at)
                 return
 
     def pump_node(self, node_id: NodeId) -> None:
@@ -140,26 +143,6 @@ class Dispatcher:
         commands = {execution.command_id for execution in self._by_node.get(node_id, {}).values()}
         for run in sorted((self._runs[command] for command in commands), key=lambda run: run.options.created_at):
             self.pump(run)
-
-    def _pump_soon(self, run: CommandRun) -> None:
-        """Pump once for all ends that were stored together."""
-        if not self._due:
-            asyncio.get_running_loop().call_soon(self._pump_due)
-        self._due[run.id] = run
-
-    def _pump_due(self) -> None:
-        due, self._due = self._due, {}
-        for run in due.values():
-            self.pump(run)
-
-    def _pump_again(self, run: CommandRun, at: datetime | None) -> None:
-        """Pump when time alone changes something."""
-        timer = self._timers.pop(run.id, None)
-        if timer is not None:
-            timer.cancel()
-        if at is not None:
-            wait = max(0.0, (at - run.pacing_time()).total_seconds())
-            self._timers[run.id] = asyncio.get_running_loop().call_later(wait + _TIMER_SLACK, self.pump, run)
 
     def _is_reachable(self, node_id: NodeId) -> bool:
         return self._registry.find(node_id) is not None
@@ -198,13 +181,21 @@ class Dispatcher:
 
     def note_stored_end(self, execution: LiveExecution, end: pb.ExecutionEnd, outcome: Outcome) -> None:
         """Take over an end that somebody else stored."""
-        if execution.is_end_committed:
+        run = self._runs.get(execution.command_id)
+        if execution.is_end_committed or run is None:
             return
-        run = self._runs[execution.command_id]
         execution.state, execution.outcome, execution.end = State.ENDED, outcome, end
-        run.tell_state(execution)
-        self._committed(execution)
-        self.pump(run)
+        self._commit_end(run, execution)
+
+    def give_back(self, execution: LiveExecution) -> None:
+        """It was handed out and never arrived, and it may wait: the pacer has it again."""
+        transition = Transition(
+            execution_id=execution.id,
+            command_id=execution.command_id,
+            event=Event.RETURN,
+            values={"queued_at": execution.queued_at or execution.sent_at or self._now()},
+        )
+        self._recorder.submit(transition, partial(self._given_back, execution, transition.values["queued_at"]))
 
     # --- sessions ------------------------------------------------------------------------------------------------
 
@@ -214,7 +205,7 @@ class Dispatcher:
             execution.credit = None
             execution.attached_epoch = None
             execution.is_stop_told = False
-            self._detach_stdin(execution)
+            self.feeds.detached(execution)
             if execution.is_under_way and execution.out_of_contact_since is None:
                 execution.out_of_contact_since = self._clock()
 
@@ -248,8 +239,8 @@ class Dispatcher:
     def report(self, session: NodeSession, report: session_pb.ExecutionReport) -> None:
         """Take one report of a node about one of its own executions."""
         execution = self._by_id.get(ExecutionId(report.execution_id))
-        if execution is None or execution.node_id != session.node.id:
-            self._answer_unknown(session, report)
+        if execution is None or execution.is_end_committed or execution.node_id != session.node.id:
+            self._late.take(session, report)
             return
         if execution.attached_epoch != session.epoch:
             return  # said before it was asked, or after the node was deleted: what counts is reported again
@@ -257,15 +248,13 @@ class Dispatcher:
         if kind == "started":
             self._take_started(execution)
         elif kind == "output":
-            self._take_output(session, execution, report.output)
-        elif kind == "gap" and report.gap.stream in STREAMS and report.gap.to_offset <= _OFFSET_LIMIT:
-            execution.outputs[report.gap.stream].skip_to(report.gap.to_offset)
+            self._flow.take(session, self._runs[execution.command_id], execution, report.output)
+        elif kind == "gap":
+            self._flow.skip(execution, report.gap)
         elif kind == "end":
             self._take_end(execution, report.end)
         elif kind == "stdin_wanted":
-            feed = self._feeds.get(execution.command_id)
-            if feed is not None:
-                feed.wanted(execution.id, report.stdin_wanted)
+            self.feeds.wanted(execution, report.stdin_wanted)
         elif kind == "refused":
             message = printable(report.refused.message)
             self.conclude(
@@ -296,10 +285,8 @@ class Dispatcher:
     def stop(self, failure: EdgeError) -> None:
         """Hand out nothing more and let every watcher go: sessions end now, and a node without one is not offline."""
         self._is_stopping = True
-        for timer in self._timers.values():
-            timer.cancel()
-        for feed in self._feeds.values():
-            feed.close()
+        self._timers.stop()
+        self.feeds.stop()
         for run in self.runs():
             run.fail_watchers(failure)
 
@@ -323,14 +310,29 @@ class Dispatcher:
         self._recorder.submit(transition, partial(self._send_committed, execution))
         return True
 
-    def _send_committed(self, execution: LiveExecution, is_sent: bool) -> None:
-        if execution.state is not State.SENT or not is_sent:
+    def _send_committed(self, execution: LiveExecution, stored: Stored) -> None:
+        if execution.state is not State.SENT or execution.command_id not in self._runs:
+            return
+        if stored.state not in {State.SENT, State.RUNNING}:
+            self._take_over(execution, stored)
             return
         execution.is_send_stored = True
         if self.send_start(execution) or self._is_stopping:
             return
         if self._runs[execution.command_id].options.spec.offline != pb.OFFLINE_POLICY_QUEUE:
             self._find_offline(execution)  # else it is sent again when the node is back
+
+    def _given_back(self, execution: LiveExecution, queued_at: datetime, stored: Stored) -> None:
+        run = self._runs.get(execution.command_id)
+        if run is None or execution.state is not State.SENT:
+            return
+        if stored.state is not State.PENDING:
+            self._take_over(execution, stored)
+            return
+        execution.state, execution.queued_at = State.PENDING, queued_at
+        self._regain_contact(run, execution)
+        run.tell_queued(execution)
+        self.pump(run)
 
     def _find_away(self, execution: LiveExecution) -> None:
         """Its turn has come and its node has no session: it waits, or that is its end."""
@@ -346,18 +348,16 @@ class Dispatcher:
             event=Event.QUEUE,
             values={"queued_at": execution.queued_at},
         )
-        self._recorder.submit(transition, lambda _: None)
+        self._recorder.submit(transition, partial(self._take_over, execution))
 
     def _find_offline(self, execution: LiveExecution) -> None:
         self.conclude(execution, Event.FIND_OFFLINE, Outcome.OFFLINE, started=False, error_code="node_offline")
 
     def _attach(self, execution: LiveExecution, session: NodeSession) -> int:
         """Bind an execution to a session with fresh credit; returns the first grant."""
-        largest = max(INITIAL_WINDOW, min(LARGEST_WINDOW, OUTPUT_BUDGET // max(1, len(self._by_id))))
-        execution.credit = CreditWindow(largest=largest)
         execution.attached_epoch = session.epoch
-        self._detach_stdin(execution)
-        return execution.credit.granted
+        self.feeds.detached(execution)
+        return self._flow.open(execution, sharing=len(self._by_id))
 
     def _regain_contact(self, run: CommandRun, execution: LiveExecution) -> None:
         execution.out_of_contact_since = None
@@ -376,34 +376,11 @@ class Dispatcher:
             event=Event.START,
             values={"started_at": self._now()},
         )
-        self._recorder.submit(transition, lambda _: None)
-
-    def _take_output(self, session: NodeSession, execution: LiveExecution, chunk: pb.OutputChunk) -> None:
-        credit = execution.credit
-        if credit is None or chunk.stream not in STREAMS:
-            return
-        credit.receive(len(chunk.data))
-        if credit.is_overrun:
-            session.say_goodbye("credit_exceeded", "more output was sent than was granted")
-            return
-        if chunk.offset > _OFFSET_LIMIT:
-            return
-        run = self._runs[execution.command_id]
-        run.take_output(execution, chunk, partial(self._delivered, execution, credit))
-
-    def _delivered(self, execution: LiveExecution, credit: CreditWindow, size: int) -> None:
-        if execution.credit is not credit:
-            return
-        total = credit.drain(size)
-        if total is not None:
-            grant = session_pb.GrantCredit(total=total)
-            self._order(execution.node_id, session_pb.ExecutionOrder(execution_id=execution.id, credit=grant))
+        self._recorder.submit(transition, partial(self._take_over, execution))
 
     def _take_end(self, execution: LiveExecution, end: pb.ExecutionEnd) -> None:
         if execution.end is not None:
-            if execution.is_end_committed:
-                self._acknowledge(execution)
-            return
+            return  # being stored: it is acknowledged then
         outcome = convert.outcome_from_node(end)
         end.outcome = convert.OUTCOMES[outcome]
         self._end(execution, Event.REPORT, end, outcome, convert.started_from_wire(end.started))
@@ -424,7 +401,6 @@ class Dispatcher:
             end.error_code = end.error_code or StopReason.DEADLINE.value
         execution.state, execution.outcome, execution.end = State.ENDED, outcome, end
         execution.ended_at = self._now()
-        run.tell_state(execution)
         outputs: Sequence[StoredOutput] = execution.stored_outputs()
         transition = Transition(
             execution_id=execution.id,
@@ -433,53 +409,66 @@ class Dispatcher:
             values={**end_values(end, outcome, started), "ended_at": execution.ended_at},
             outputs=outputs,
         )
-        self._recorder.submit(transition, lambda _: self._ended(execution))
+        self._recorder.submit(transition, partial(self._end_stored, execution))
 
-    def _ended(self, execution: LiveExecution) -> None:
+    def _end_stored(self, execution: LiveExecution, stored: Stored) -> None:
+        if stored.state is not None and stored.state is not State.ENDED:
+            self._revive(execution, stored.state)
+            return
+        session = self._registry.find(execution.node_id)
+        if stored.other_end is not None:
+            reported, execution.end = execution.end, convert.end_from_row(stored.other_end)
+            execution.outcome = stored.other_end.outcome
+            if session is not None and reported is not None:
+                self._late.correct(session, execution.id, reported)
+        elif session is not None:
+            session.order(acknowledgement(execution.id))
         run = self._runs.get(execution.command_id)
-        self._acknowledge(execution)
-        self._committed(execution)
-        if run is not None:
-            self._pump_soon(run)
+        if run is not None and not execution.is_end_committed:
+            self._commit_end(run, execution)
 
-    def _committed(self, execution: LiveExecution) -> None:
+    def _revive(self, execution: LiveExecution, state: State) -> None:
+        """This admin thought that it was over, and its node had told another admin that it runs."""
+        execution.state, execution.outcome, execution.end, execution.ended_at = state, None, None, None
+        session = self._registry.find(execution.node_id)
+        if session is not None:
+            self.send_resume(execution, session)
+
+    def _take_over(self, execution: LiveExecution, stored: Stored) -> None:
+        """When the database has its end already, that is its end."""
+        run = self._runs.get(execution.command_id)
+        if run is None:
+            return
+        if stored.state is None:
+            self.forget(run, CommandNotFound("the command was deleted"))
+        elif stored.other_end is not None and stored.other_end.outcome is not None:
+            end = convert.end_from_row(stored.other_end)
+            if end is not None and execution.end is None:
+                self.note_stored_end(execution, end, stored.other_end.outcome)
+
+    def _commit_end(self, run: CommandRun, execution: LiveExecution) -> None:
+        """Its end is in the database: tell it, and let the next one start."""
         execution.is_end_committed = True
         execution.credit = None
-        feed = self._feeds.get(execution.command_id)
-        if feed is not None:
-            feed.ended(execution.id)
+        run.tell_state(execution)
+        self.feeds.ended(execution)
+        self._remove_from_node(execution)
+        if run.finish_if_over():
+            self._remove(run)
+        else:
+            self._timers.pump_soon(run)
+
+    def _remove_from_node(self, execution: LiveExecution) -> None:
         self._by_node[execution.node_id].pop(execution.id, None)
         if not self._by_node[execution.node_id]:
             del self._by_node[execution.node_id]
-        run = self._runs.get(execution.command_id)
-        if run is not None and run.finish_if_over():
-            del self._runs[run.id]
-            self._pump_again(run, None)
-            self._close_feed(run)
-            for execution_id in run.executions:
-                self._by_id.pop(execution_id, None)
 
-    def remove_old_spools(self) -> None:
-        """Stdin of commands that an earlier run of this admin had and that are over."""
-        self._spools.remove_others(self._runs)
-
-    def _open_feed(self, run: CommandRun) -> None:
-        spec = run.options.spec
-        if spec.has_stdin:
-            spool = self._spools.open(run.id, is_terminal=spec.HasField("terminal"))
-            reading = [execution.id for execution in run.executions.values() if not execution.is_end_committed]
-            self._feeds[run.id] = StdinFeed(spool=spool, executions=reading, send=self._send_stdin)
-
-    def _close_feed(self, run: CommandRun) -> None:
-        feed = self._feeds.pop(run.id, None)
-        if feed is not None:
-            feed.close()
-            asyncio.get_running_loop().run_in_executor(None, self._spools.remove, run.id)
-
-    def _detach_stdin(self, execution: LiveExecution) -> None:
-        feed = self._feeds.get(execution.command_id)
-        if feed is not None:
-            feed.detached(execution.id)
+    def _remove(self, run: CommandRun) -> None:
+        self._runs.pop(run.id, None)
+        self._timers.pump_at(run, None)
+        self.feeds.close(run)
+        for execution_id in run.executions:
+            self._by_id.pop(execution_id, None)
 
     def _send_stdin(self, execution_id: ExecutionId, order: session_pb.ExecutionOrder) -> bool:
         """Only over the session in which the node said what it takes."""
@@ -489,18 +478,6 @@ class Dispatcher:
             return False
         session.order(order)
         return True
-
-    def _acknowledge(self, execution: LiveExecution) -> None:
-        order = session_pb.ExecutionOrder(execution_id=execution.id)
-        order.acknowledge_end.SetInParent()
-        self._order(execution.node_id, order)
-
-    def _answer_unknown(self, session: NodeSession, report: session_pb.ExecutionReport) -> None:
-        """An end of something that is over or unknown here is acknowledged, so that the node can forget it."""
-        if report.WhichOneof("report") == "end":
-            order = session_pb.ExecutionOrder(execution_id=report.execution_id)
-            order.acknowledge_end.SetInParent()
-            session.order(order)
 
     def _order(self, node_id: NodeId, order: session_pb.ExecutionOrder) -> None:
         session = self._registry.find(node_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import NewType
@@ -62,6 +63,10 @@ class Event(StrEnum):
     """The node was deleted."""
     LOSE = "lose"
     """The node itself does not know an execution that it had said was running."""
+    RETURN = "return"
+    """The node says that it never arrived, and it may wait: it is as if it had not been handed over."""
+    CORRECT = "correct"
+    """Late evidence: the node reports how something ended that was given up as lost."""
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -82,8 +87,16 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.RUNNING, Event.REPORT): State.ENDED,
     (State.RUNNING, Event.DROP): State.ENDED,
     (State.RUNNING, Event.LOSE): State.ENDED,
+    (State.SENT, Event.RETURN): State.PENDING,
+    (State.ENDED, Event.CORRECT): State.ENDED,
 }
 """Every allowed transition; any other pair changes nothing."""
+
+CORRECTABLE: dict[Outcome, frozenset[Outcome]] = {
+    Outcome.LOST: frozenset({Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED}),
+}
+"""Which outcome late evidence may replace, and by what. `lost` said that the end could not be known; any other outcome
+is what the node reported, `cancelled` too, or proof that nothing ran, and stays."""
 
 
 def sources(event: Event) -> frozenset[State]:
@@ -103,8 +116,12 @@ class Action(StrEnum):
     """The node knows it: let it report."""
     RESEND = "resend"
     """It never arrived and is still wanted."""
+    RETURN = "return"
+    """It never arrived and may wait: the pacer has it again."""
     ACKNOWLEDGE = "acknowledge"
     """Its end is stored: the node may forget it."""
+    COLLECT = "collect"
+    """It was given up as lost, and the node has it after all: let it report how it ends."""
     STOP = "stop"
     """It is over here, or unknown here, and the node still has it."""
     FIND_OFFLINE = "find_offline"
@@ -117,25 +134,44 @@ class Action(StrEnum):
     """Not handed out yet: the pacer has it."""
 
 
-def reconcile(
-    state: State | None, *, is_known: bool, is_ended_there: bool, is_cancelled: bool, is_recent: bool
-) -> Action:
-    """Decide what an execution needs when its node comes back.
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What decides about an execution when its node comes back."""
 
-    `state` is None when nothing is stored of it; `is_recent` tells whether it was handed out within its contact
-    time-out: after that, starting it would surprise whoever saw the node reported away.
-    """
-    if is_known:
-        if state in {None, State.ENDED}:
-            return Action.ACKNOWLEDGE if is_ended_there else Action.STOP
-        return Action.RESUME
-    if state is State.RUNNING:
+    state: State | None
+    """None when nothing is stored of it."""
+    outcome: Outcome | None
+    is_known: bool
+    """The node has it."""
+    is_ended_there: bool
+    is_cancelled: bool
+    may_wait: bool
+    """Whoever asked said that it may wait for its node."""
+    is_recent: bool
+    """Handed out within its contact time-out: after that, starting it would surprise whoever saw the node away."""
+
+
+def reconcile(found: Circumstances) -> Action:
+    """Decide what an execution needs when its node comes back."""
+    if found.is_known:
+        return _reconcile_known(found)
+    if found.state is State.RUNNING:
         return Action.LOSE
-    if state is not State.SENT:
+    if found.state is not State.SENT:
         return Action.LEAVE
-    if is_cancelled:
+    if found.is_cancelled:
         return Action.WITHHOLD
-    return Action.RESEND if is_recent else Action.FIND_OFFLINE
+    if found.may_wait:
+        return Action.RETURN
+    return Action.RESEND if found.is_recent else Action.FIND_OFFLINE
+
+
+def _reconcile_known(found: Circumstances) -> Action:
+    if found.state is not None and found.state is not State.ENDED:
+        return Action.RESUME
+    if found.outcome in CORRECTABLE:
+        return Action.STOP if found.is_cancelled and not found.is_ended_there else Action.COLLECT
+    return Action.ACKNOWLEDGE if found.is_ended_there else Action.STOP
 
 
 def count_outcomes(outcomes: Iterable[Outcome | None]) -> Counter[str]:

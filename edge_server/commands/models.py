@@ -18,6 +18,12 @@ class CommandRow(Base):
     __table_args__ = (
         UniqueConstraint("principal_id", "request_id"),
         Index("ix_commands_created_at_id", "created_at", "id"),
+        Index(
+            "ix_commands_removed_at",
+            "removed_at",
+            sqlite_where=text("removed_at IS NOT NULL"),
+            postgresql_where=text("removed_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
@@ -36,6 +42,8 @@ class CommandRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     cancelled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """From then on nobody sees it; its rows go in small batches."""
 
 
 class ExecutionRow(Base):
@@ -67,6 +75,8 @@ class ExecutionRow(Base):
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    corrected_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When late evidence replaced the outcome `lost`."""
     started: Mapped[bool | None]
     """Whether a process was started; None when that is not known."""
     exit_code: Mapped[int | None]
@@ -87,6 +97,8 @@ class OutputRow(Base):
 
     execution_id: Mapped[str] = mapped_column(ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True)
     stream: Mapped[str] = mapped_column(String(8), primary_key=True)
+    codec: Mapped[str] = mapped_column(String(8), server_default=text("''"))
+    """How head and tail are packed: a word of Codec."""
     head: Mapped[bytes] = mapped_column(LargeBinary)
     tail: Mapped[bytes] = mapped_column(LargeBinary)
     tail_offset: Mapped[int] = mapped_column(BigInteger)

@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
+from enum import StrEnum
 
-HEAD_LIMIT = 64 * 1024
-TAIL_LIMIT = 64 * 1024
+LARGEST_HALF = 256 * 1024
+"""Bytes kept of the head of one stream, and as many of its tail: 1 MiB of an execution."""
+SMALLEST_HALF = 8 * 1024
+MEMORY_BUDGET = 256 * 1024 * 1024
+"""Bytes of output that all executions under way on an admin may keep in memory."""
+_WORTH_PACKING = 256
+_PACK_LEVEL = 3
+"""As fast as the fastest, and nearly as small as the default, which takes three times as long."""
+
+
+class Codec(StrEnum):
+    """How stored output is packed."""
+
+    RAW = ""
+    ZLIB = "zlib"
+
+
+def pack(head: bytes, tail: bytes) -> tuple[Codec, bytes, bytes]:
+    """Head and tail as they are stored: compressed when that saves something."""
+    if len(head) + len(tail) >= _WORTH_PACKING:
+        packed = zlib.compress(head, _PACK_LEVEL), zlib.compress(tail, _PACK_LEVEL)
+        if sum(map(len, packed)) < len(head) + len(tail):
+            return Codec.ZLIB, *packed
+    return Codec.RAW, head, tail
+
+
+def unpack(codec: Codec, head: bytes, tail: bytes) -> tuple[bytes, bytes]:
+    """Head and tail from how they were stored."""
+    return (zlib.decompress(head), zlib.decompress(tail)) if codec is Codec.ZLIB else (head, tail)
+
+
+def half_for(execution_count: int) -> int:
+    """How much of its head, and of its tail, each stream keeps when so many executions are under way."""
+    return max(SMALLEST_HALF, min(LARGEST_HALF, MEMORY_BUDGET // (4 * max(1, execution_count))))
 
 
 class KeptOutput:
     """The first and the last bytes of one stream, by offset. Gaps may be anywhere."""
 
     def __init__(self) -> None:
+        self._half = LARGEST_HALF
         self._head = bytearray()
         self._tail = bytearray()
         self._tail_offset = 0
@@ -25,6 +60,10 @@ class KeptOutput:
         kept._head, kept._tail, kept._tail_offset = bytearray(head), bytearray(tail), tail_offset
         kept.end = max(len(head), tail_offset + len(tail))
         return kept
+
+    def limit_to(self, half: int) -> None:
+        """Keep at most so much of the head, and of the tail, of what comes from now on."""
+        self._half = half
 
     @property
     def head(self) -> bytes:
@@ -50,8 +89,8 @@ class KeptOutput:
         if offset > self.end:
             self.skip_to(offset)
         rest = data
-        if not self._tail and len(self._head) == offset and offset < HEAD_LIMIT:
-            room = HEAD_LIMIT - len(self._head)
+        if not self._tail and len(self._head) == offset and offset < self._half:
+            room = self._half - len(self._head)
             self._head += data[:room]
             rest = data[room:]
         if rest:
@@ -78,13 +117,13 @@ class KeptOutput:
         if not self._tail:
             self._tail_offset = offset
         self._tail += data
-        surplus = len(self._tail) - TAIL_LIMIT
+        surplus = len(self._tail) - self._half
         # Cutting at each byte too many would copy the tail for every chunk.
-        if surplus > TAIL_LIMIT or (surplus > 0 and len(data) >= TAIL_LIMIT):
+        if surplus > self._half or (surplus > 0 and len(data) >= self._half):
             del self._tail[:surplus]
             self._tail_offset += surplus
 
     def trimmed(self) -> tuple[bytes, bytes, int]:
         """Head, tail and tail offset as they are stored."""
-        surplus = max(0, len(self._tail) - TAIL_LIMIT)
+        surplus = max(0, len(self._tail) - self._half)
         return bytes(self._head), bytes(self._tail[surplus:]), self._tail_offset + surplus

@@ -17,6 +17,7 @@ from edge_server.admins.service import live_admins
 from edge_server.commands import archive, domain, repository
 from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import Action, CommandId, Event, ExecutionId, Outcome, State
+from edge_server.commands.late_ends import acknowledgement
 from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.db.database import Database
 from edge_server.encryption import Cipher
@@ -36,7 +37,7 @@ _RETRY_SECONDS = 0.5
 class _NodeView:
     """What the database says of one node's executions, read in one transaction."""
 
-    states: Mapping[str, State]
+    standings: Mapping[str, tuple[State, Outcome | None]]
     runs: Sequence[CommandRun]
 
 
@@ -130,14 +131,20 @@ class Reconciler:
     # --- inside --------------------------------------------------------------------------------------------------
 
     async def _refresh_run(self, run: CommandRun) -> None:
-        def work(tx: Session) -> tuple[bool, list[LiveExecution]]:
+        def work(tx: Session) -> tuple[bool, list[LiveExecution]] | None:
             command = repository.find(tx, run.id)
+            if command is None:
+                return None
             stored = archive.to_live(repository.list_executions(tx, run.id))
             ended = [execution for execution in stored if execution.state is State.ENDED]
             archive.restore_outputs(ended, repository.list_outputs(tx, [execution.id for execution in ended]))
-            return command is not None and command.cancelled_at is not None, ended
+            return command.cancelled_at is not None, ended
 
-        is_cancelled, ended = await self._db.read(work)
+        found = await self._db.read(work)
+        if found is None:
+            self._dispatcher.forget(run, CommandNotFound("the command was deleted"))
+            return
+        is_cancelled, ended = found
         if is_cancelled and not run.is_cancelled:
             self._dispatcher.cancel(run)
         for stored in ended:
@@ -154,8 +161,8 @@ class Reconciler:
             return
         for run in view.runs:
             self._dispatcher.adopt(run)
-        for execution_id in {*view.states, *inventory}:
-            self._settle(session, ExecutionId(execution_id), view.states.get(execution_id), inventory)
+        for execution_id in {*view.standings, *inventory}:
+            self._settle(session, ExecutionId(execution_id), view, inventory)
         self._dispatcher.pump_node(session.node.id)
 
     async def _read_node(self, session: NodeSession, inventory: Mapping[str, Any]) -> _NodeView | None:
@@ -166,7 +173,7 @@ class Reconciler:
             open_commands = {CommandId(row.command_id) for row in rows if row.state is not State.ENDED}
             missing = [command_id for command_id in open_commands if not self._dispatcher.find_run(command_id)]
             runs = [run for run in (self._load(tx, command_id) for command_id in missing) if run is not None]
-            return _NodeView(states={row.id: row.state for row in rows}, runs=runs)
+            return _NodeView(standings={row.id: (row.state, row.outcome) for row in rows}, runs=runs)
 
         while session.is_open:
             try:
@@ -180,7 +187,7 @@ class Reconciler:
         self,
         session: NodeSession,
         execution_id: ExecutionId,
-        stored: State | None,
+        view: _NodeView,
         inventory: Mapping[str, pb.ExecutionInventory],
     ) -> None:
         live = self._dispatcher.find_execution(execution_id)
@@ -191,33 +198,33 @@ class Reconciler:
         if live is not None and not live.is_send_stored:
             return  # it is being stored that it is handed out: only then it is, if nobody ended it before
         entry = inventory.get(execution_id)
-        action = domain.reconcile(
-            live.state if live is not None and not live.is_end_committed else stored,
+        state, outcome = view.standings.get(execution_id, (None, None))
+        if live is not None and not live.is_end_committed:
+            state, outcome = live.state, live.outcome
+        run = self._dispatcher.find_run(live.command_id) if live is not None else None
+        circumstances = domain.Circumstances(
+            state=state,
+            outcome=outcome,
             is_known=entry is not None,
             is_ended_there=entry is not None and entry.ended,
-            is_cancelled=live is not None and self._is_cancelled(live),
-            is_recent=live is not None and self._is_recent(live),
+            is_cancelled=run is not None and run.is_cancelled,
+            may_wait=run is not None and run.options.spec.offline == command_pb2.OFFLINE_POLICY_QUEUE,
+            is_recent=live is not None and run is not None and self._is_recent(live, run),
         )
+        action = domain.reconcile(circumstances)
         self._act(session, execution_id, live, action)
 
     def _act(self, session: NodeSession, execution_id: ExecutionId, live: LiveExecution | None, action: Action) -> None:
-        if action is Action.ACKNOWLEDGE:
-            order = pb.ExecutionOrder(execution_id=execution_id)
-            order.acknowledge_end.SetInParent()
-            session.order(order)
-        elif action is Action.STOP:
-            order = pb.ExecutionOrder(execution_id=execution_id)
-            order.stop.kill_after.FromTimedelta(domain.DEFAULT_KILL_AFTER)
-            session.order(order)
-            # Resumed without credit, so that only its end comes back and can be acknowledged.
-            resume = pb.ResumeExecution(stdout_offset=2**62, stderr_offset=2**62)
-            session.order(pb.ExecutionOrder(execution_id=execution_id, resume=resume))
+        if action in {Action.ACKNOWLEDGE, Action.STOP, Action.COLLECT}:
+            _close_there(session, execution_id, action)
         elif live is None:
             return
         elif action is Action.RESUME:
             self._dispatcher.send_resume(live, session)
         elif action is Action.RESEND:
             self._dispatcher.send_start(live)
+        elif action is Action.RETURN:
+            self._dispatcher.give_back(live)
         elif action is Action.LOSE:
             message = "the node does not know this execution any more"
             self._dispatcher.conclude(
@@ -230,16 +237,9 @@ class Reconciler:
         elif action is Action.WITHHOLD:
             self._dispatcher.conclude(live, Event.WITHHOLD, Outcome.NOT_STARTED, started=False)
 
-    def _is_cancelled(self, live: LiveExecution) -> bool:
-        run = self._dispatcher.find_run(live.command_id)
-        return run is not None and run.is_cancelled
-
-    def _is_recent(self, live: LiveExecution) -> bool:
-        run = self._dispatcher.find_run(live.command_id)
-        if run is None or live.sent_at is None:
+    def _is_recent(self, live: LiveExecution, run: CommandRun) -> bool:
+        if live.sent_at is None:
             return False
-        if run.options.spec.offline == command_pb2.OFFLINE_POLICY_QUEUE:
-            return True  # whoever asked said that it may wait
         return self._now() - live.sent_at < max(run.options.contact_timeout, timedelta(seconds=1))
 
     def _load(self, tx: Session, command_id: CommandId) -> CommandRun | None:
@@ -253,3 +253,21 @@ class Reconciler:
 def _may_have_changed(execution: LiveExecution) -> bool:
     """Whether somebody else may have stored its end."""
     return execution.end is None and execution.attached_epoch is None
+
+
+def _close_there(session: NodeSession, execution_id: ExecutionId, action: Action) -> None:
+    """It is over here: have the node end it, report it, or forget it."""
+    if action is Action.ACKNOWLEDGE:
+        session.order(acknowledgement(execution_id))
+        return
+    if action is Action.STOP:
+        order = pb.ExecutionOrder(execution_id=execution_id)
+        order.stop.kill_after.FromTimedelta(domain.DEFAULT_KILL_AFTER)
+        session.order(order)
+    session.order(_collect_end(execution_id))
+
+
+def _collect_end(execution_id: ExecutionId) -> pb.ExecutionOrder:
+    """Resume without credit, so that only its end comes back and can be acknowledged."""
+    resume = pb.ResumeExecution(stdout_offset=2**62, stderr_offset=2**62)
+    return pb.ExecutionOrder(execution_id=execution_id, resume=resume)

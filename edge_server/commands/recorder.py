@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from edge_server.commands import repository
+from edge_server.commands import storing
+from edge_server.commands.storing import Stored
 from edge_server.commands.transition import Transition
 from edge_server.db.database import Database
 from edge_wire.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
-Committed = Callable[[bool], None]
-"""Told after the commit; for SEND whether the execution is sent, else True."""
+Committed = Callable[[Stored], None]
+"""Told after the commit where the execution stands now."""
 
 _BATCH = 2000
+_BATCH_BYTES = 8 * 1024 * 1024
+"""Output in one transaction: more would hold a lock for long."""
 _RETRY_SECONDS = 0.5
 
 
@@ -30,7 +34,7 @@ class Recorder:
     def __init__(self, *, db: Database, now: Callable[[], datetime]) -> None:
         self._db = db
         self._now = now
-        self._waiting: list[tuple[Transition, Committed]] = []
+        self._waiting: deque[tuple[Transition, Committed]] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
@@ -57,16 +61,23 @@ class Recorder:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-            if not await self._write(batch):
+            if not await self._write(self._next_batch()):
                 return
 
-    async def _write(self, batch: list[tuple[Transition, Committed]]) -> bool:
+    def _next_batch(self) -> list[tuple[Transition, Committed]]:
+        batch: list[tuple[Transition, Committed]] = []
+        size = 0
+        while self._waiting and len(batch) < _BATCH and size < _BATCH_BYTES:
+            batch.append(self._waiting.popleft())
+            size += batch[-1][0].output_size
+        return batch
+
+    async def _write(self, batch: Sequence[tuple[Transition, Committed]]) -> bool:
         """Commit one batch; False when the program stops before the database is back."""
         transitions = [transition for transition, _ in batch]
         while True:
             try:
-                sent = await self._db.write(lambda tx: repository.apply(tx, transitions, self._now()))
+                stored = await self._db.write(lambda tx: storing.apply(tx, transitions, self._now()))
             except DatabaseUnavailable as error:
                 log.warning("results wait for the database: %s", error.message)
                 if self._is_stopping:
@@ -80,5 +91,12 @@ class Recorder:
                 log.warning("a batch of %d is written one by one: %s", len(batch), error)
                 return all([await self._write([item]) for item in batch])
             for transition, committed in batch:
-                committed(transition.event.value != "send" or transition.execution_id in sent)
+                _tell(transition, committed, stored[transition.execution_id])
             return True
+
+
+def _tell(transition: Transition, committed: Committed, stored: Stored) -> None:
+    try:
+        committed(stored)
+    except Exception:  # whoever waits for the next one must not wait for ever
+        log.exception("a stored transition could not be told", extra={"execution": transition.execution_id})

@@ -1,4 +1,4 @@
-"""SQL of commands and executions. Each transition is one guarded UPDATE."""
+"""SQL of commands and executions. What happens to executions that are under way is written by `storing`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import Select, and_, exists, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from edge_server.commands.domain import Event, Outcome, State, sources
+from edge_server.commands.domain import Event, Outcome, State, dropped_outcome, sources
 from edge_server.commands.models import CommandRow, ExecutionRow, OutputRow
 from edge_server.commands.pacing import StopReason
-from edge_server.commands.transition import Transition
 
 _CHUNK = 500
 _OPEN = ExecutionRow.state != State.ENDED
+_KEPT = CommandRow.removed_at.is_(None)
 
 
 def find(tx: Session, command_id: str) -> CommandRow | None:
     """One command by id."""
-    return tx.get(CommandRow, command_id)
+    return tx.scalar(select(CommandRow).where(CommandRow.id == command_id, _KEPT))
 
 
 def find_by_prefix(tx: Session, prefix: str, scope: Collection[str] | None) -> Sequence[CommandRow]:
     """At most two commands whose id begins so; in a scope only those that reach into it."""
     fits = CommandRow.id.startswith(prefix, autoescape=True)
-    return tx.scalars(_reaching(select(CommandRow).where(fits).limit(2), scope)).all()
+    return tx.scalars(_reaching(select(CommandRow).where(fits, _KEPT).limit(2), scope)).all()
 
 
 def find_by_request(tx: Session, principal_id: str, request_id: str) -> CommandRow | None:
@@ -42,11 +42,6 @@ def insert_command(tx: Session, command: CommandRow, executions: Sequence[dict[s
     tx.add(command)
     tx.flush()
     tx.execute(insert(ExecutionRow), executions)
-
-
-def delete_command(tx: Session, command_id: str) -> None:
-    """Remove a command with its executions and their output."""
-    tx.execute(delete(CommandRow).where(CommandRow.id == command_id))
 
 
 def list_executions(tx: Session, command_id: str, scope: Collection[str] | None = None) -> Sequence[ExecutionRow]:
@@ -68,7 +63,7 @@ def list_node_ids(tx: Session, command_id: str, outcomes: Collection[Outcome]) -
 def list_outputs(tx: Session, execution_ids: Sequence[str]) -> Sequence[OutputRow]:
     """The kept output of these executions."""
     found: list[OutputRow] = []
-    for chunk in _chunks(execution_ids):
+    for chunk in chunks(execution_ids):
         found += tx.scalars(select(OutputRow).where(OutputRow.execution_id.in_(chunk)))
     return found
 
@@ -77,7 +72,7 @@ def list_page(
     tx: Session, *, scope: Collection[str] | None, before: tuple[datetime, str] | None, limit: int
 ) -> Sequence[CommandRow]:
     """A page of commands, newest first; in a scope only those that reach into it."""
-    query = select(CommandRow).order_by(CommandRow.created_at.desc(), CommandRow.id.desc()).limit(limit)
+    query = select(CommandRow).where(_KEPT).order_by(CommandRow.created_at.desc(), CommandRow.id.desc()).limit(limit)
     if before is not None:
         query = query.where(tuple_(CommandRow.created_at, CommandRow.id) < before)
     return tx.scalars(_reaching(query, scope)).all()
@@ -122,10 +117,18 @@ def list_open_command_ids(tx: Session) -> Sequence[tuple[str, str]]:
 def list_for_node(tx: Session, node_id: str, known_ids: Sequence[str]) -> Sequence[ExecutionRow]:
     """Executions of a node that are open here or known there."""
     found = {row.id: row for row in tx.scalars(select(ExecutionRow).where(ExecutionRow.node_id == node_id, _OPEN))}
-    for chunk in _chunks([known for known in known_ids if known not in found]):
+    for chunk in chunks([known for known in known_ids if known not in found]):
         query = select(ExecutionRow).where(ExecutionRow.node_id == node_id, ExecutionRow.id.in_(chunk))
         found |= {row.id: row for row in tx.scalars(query)}
     return list(found.values())
+
+
+def find_executions(tx: Session, ids: Sequence[str]) -> Sequence[ExecutionRow]:
+    """These executions, as far as they are there."""
+    found: list[ExecutionRow] = []
+    for chunk in chunks(ids):
+        found += tx.scalars(select(ExecutionRow).where(ExecutionRow.id.in_(chunk)))
+    return found
 
 
 def take_over(tx: Session, command_id: str, *, old_admin_id: str, new_admin_id: str) -> bool:
@@ -164,13 +167,12 @@ def drop_for_node(tx: Session, node_id: str, now: datetime) -> list[str]:
     """End every open execution of a node that is deleted; returns the ids of their commands."""
     mine = and_(ExecutionRow.node_id == node_id, _OPEN)
     command_ids = tx.scalars(select(ExecutionRow.command_id).where(mine).distinct()).all()
-    for guard, outcome, started in (
-        (ExecutionRow.state == State.PENDING, Outcome.DROPPED, False),
-        (ExecutionRow.state != State.PENDING, Outcome.LOST, None),
-    ):
+    for state in sources(Event.DROP):
+        outcome = dropped_outcome(state)
+        started = False if outcome is Outcome.DROPPED else None
         tx.execute(
             update(ExecutionRow)
-            .where(mine, guard)
+            .where(mine, ExecutionRow.state == state)
             .values(state=State.ENDED, outcome=outcome, started=started, ended_at=now)
             .execution_options(synchronize_session=False)
         )
@@ -184,64 +186,16 @@ def count_open(tx: Session, command_id: str) -> int:
     return tx.scalar(query.where(ExecutionRow.command_id == command_id, _OPEN)) or 0
 
 
-def apply(tx: Session, transitions: Sequence[Transition], now: datetime) -> set[str]:
-    """Write a batch of transitions; returns the executions of SEND that are now sent."""
-    groups: dict[tuple[Event, tuple[str, ...]], list[Transition]] = defaultdict(list)
-    for transition in transitions:
-        groups[transition.event, tuple(sorted(transition.values))].append(transition)
-    # One execution's own events come in this order, so the order of groups keeps it.
-    for event, names in sorted(groups, key=lambda key: list(Event).index(key[0])):
-        _apply_group(tx, event, names, groups[event, names])
-    _insert_outputs(tx, transitions)
-    ended = {transition.command_id for transition in transitions if transition.target is State.ENDED}
-    finish(tx, ended, now)
-    return _now_sent(tx, [item.execution_id for item in transitions if item.event is Event.SEND])
-
-
 def finish(tx: Session, command_ids: Iterable[str], now: datetime) -> None:
     """Close every command of these that has nothing open."""
     still_open = exists().where(ExecutionRow.command_id == CommandRow.id, _OPEN)
-    for chunk in _chunks(sorted(command_ids)):
+    for chunk in chunks(sorted(command_ids)):
         tx.execute(
             update(CommandRow)
             .where(CommandRow.id.in_(chunk), CommandRow.finished_at.is_(None), ~still_open)
             .values(finished_at=now, secrets=None)
             .execution_options(synchronize_session=False)
         )
-
-
-def _apply_group(tx: Session, event: Event, names: Sequence[str], group: Sequence[Transition]) -> None:
-    table: Any = ExecutionRow.__table__
-    # Not IN: its parameters expand, and many rows at once take no expanding parameters.
-    guard: ColumnElement[bool] = or_(*(table.c.state == state for state in sources(event)))
-    statement = (
-        update(table)
-        .where(table.c.id == bindparam("guarded_id"), guard)
-        .values(state=group[0].target, **{name: bindparam(f"new_{name}") for name in names})
-    )
-    rows = [{"guarded_id": item.execution_id, **{f"new_{name}": item.values[name] for name in names}} for item in group]
-    tx.connection().execute(statement, rows)
-
-
-def _insert_outputs(tx: Session, transitions: Sequence[Transition]) -> None:
-    outputs = {(item.execution_id, output.stream): output for item in transitions for output in item.outputs}
-    if not outputs:
-        return
-    ids = sorted({execution_id for execution_id, _ in outputs})
-    there = {(row.execution_id, row.stream) for row in list_outputs(tx, ids)}
-    rows = [
-        {
-            "execution_id": execution_id,
-            "stream": output.stream,
-            "head": output.head,
-            "tail": output.tail,
-            "tail_offset": output.tail_offset,
-        }
-        for (execution_id, stream), output in outputs.items()
-        if (execution_id, stream) not in there
-    ]
-    if rows:
-        tx.execute(insert(OutputRow), rows)
 
 
 def _reaching(query: Select[CommandRow], scope: Collection[str] | None) -> Select[CommandRow]:
@@ -252,13 +206,6 @@ def _reaching(query: Select[CommandRow], scope: Collection[str] | None) -> Selec
     return query.where(exists().where(reaches))
 
 
-def _now_sent(tx: Session, ids: Sequence[str]) -> set[str]:
-    sent: set[str] = set()
-    for chunk in _chunks(ids):
-        at_least_sent = or_(ExecutionRow.state == State.SENT, ExecutionRow.state == State.RUNNING)
-        sent |= set(tx.scalars(select(ExecutionRow.id).where(ExecutionRow.id.in_(chunk), at_least_sent)))
-    return sent
-
-
-def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
+def chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    """As many at once as a statement takes."""
     return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

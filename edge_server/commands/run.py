@@ -53,6 +53,11 @@ class LiveExecution:
         """Handed out and not over."""
         return self.state in {State.SENT, State.RUNNING}
 
+    def limit_output(self, half: int) -> None:
+        """Keep at most so much of the head, and of the tail, of each stream."""
+        for kept in self.outputs.values():
+            kept.limit_to(half)
+
     def stored_outputs(self) -> list[StoredOutput]:
         """What is kept of its output."""
         kept = {name: self.outputs[stream].trimmed() for stream, name in STREAMS.items()}
@@ -222,7 +227,7 @@ class CommandRun:
         if cursor.ended:
             return
         known = {pb.OUTPUT_STREAM_STDOUT: cursor.stdout_offset, pb.OUTPUT_STREAM_STDERR: cursor.stderr_offset}
-        if execution.state is not State.ENDED:
+        if not execution.is_end_committed and execution.state is not State.ENDED:
             watcher.push(self._state_event(execution))
         if execution.state is State.PENDING and execution.queued_at is not None:
             watcher.push(self._queued_event(execution))
@@ -236,7 +241,7 @@ class CommandRun:
             event = self._event(execution)
             event.no_contact.SetInParent()
             watcher.push(event)
-        if execution.end is not None:
+        if execution.is_end_committed:
             watcher.push(self._state_event(execution))
 
     def _finished(self) -> pb.CommandFinished:

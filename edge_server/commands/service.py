@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from edge_server.audit.service import Change, record
-from edge_server.commands import archive, convert, repository, secrets
+from edge_server.commands import archive, convert, removal, repository, secrets
 from edge_server.commands.checks import REQUEST_ID_LIMIT, check_spec
 from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import CommandId, Outcome, State
@@ -147,7 +147,7 @@ class CommandService:
 
         Nobody can use a terminal whose person is gone for the contact time-out: its command is cancelled then.
         """
-        feed = self._dispatcher.find_feed(run.id)
+        feed = self._dispatcher.feeds.find(run.id)
         leaving = self._leaving.pop(run.id, None)
         if leaving is not None:
             leaving.cancel()
@@ -162,7 +162,7 @@ class CommandService:
     async def bring(self, caller: Caller, run: CommandRun, chunk: pb.StdinChunk) -> None:
         """More stdin. Raises FrameInvalid, Denied, StdinTooLarge, and then the command is cancelled."""
         self._require_own(caller, run)
-        feed = self._dispatcher.find_feed(run.id)
+        feed = self._dispatcher.feeds.find(run.id)
         if feed is None:
             return
         try:
@@ -186,14 +186,17 @@ class CommandService:
             leaving.cancel()
 
     async def delete(self, caller: Caller, reference: str) -> None:
-        """Remove one command that is over. Raises CommandNotFound, CommandOpen, ScopeDenied."""
+        """Remove one command that is over: nobody sees it any more, and its rows go soon.
+
+        Raises CommandNotFound, CommandOpen, ScopeDenied.
+        """
 
         def work(tx: Session) -> None:
             row = find_command(tx, caller.principal, reference)
             _require_whole(tx, caller, row)
             if row.finished_at is None:
                 raise CommandOpen(f"command {row.id} is not over", hint=f"edgectl command cancel {row.id}")
-            repository.delete_command(tx, row.id)
+            removal.hide(tx, [row.id], self._now())
             record(tx, caller, Change(action="command.delete", subject_id=row.id), self._now())
 
         await self._db.write(work)

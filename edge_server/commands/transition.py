@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from edge_server.commands.domain import TRANSITIONS, CommandId, Event, ExecutionId, State
+from edge_server.commands.domain import TRANSITIONS, CommandId, Event, ExecutionId, Outcome, State
+from edge_server.nodes.domain import NodeId
 from edge_wire.names import bounded
 from edge_wire.timestamps import from_duration
 from edge_wire.v1 import command_pb2 as pb
@@ -31,11 +33,23 @@ class Transition:
     event: Event
     values: Mapping[str, Any] = field(default_factory=dict)
     outputs: Sequence[StoredOutput] = ()
+    node_id: NodeId | None = None
+    """It applies to an execution of this node only; for what is not under way here."""
 
     @property
     def target(self) -> State:
         """The state that it leads to; the same from whichever state it may leave."""
         return next(to for (_, event), to in TRANSITIONS.items() if event is self.event)
+
+    def is_end(self, outcome: Outcome | None, ended_at: datetime | None) -> bool:
+        """Whether an end that is stored is the one that this transition writes."""
+        is_same = self.values.get("outcome") == outcome and self.values.get("ended_at") == ended_at
+        return self.target is State.ENDED and is_same
+
+    @property
+    def output_size(self) -> int:
+        """Bytes of output that it stores."""
+        return sum(len(output.head) + len(output.tail) for output in self.outputs)
 
 
 def end_values(end: pb.ExecutionEnd, outcome: str, started: bool | None) -> dict[str, Any]:

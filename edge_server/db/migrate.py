@@ -22,7 +22,7 @@ from edge_server.db.engine import WRITE
 from edge_server.installation.models import CompatibilityRow
 from edge_wire.errors import DatabaseDamaged, DatabaseNewer, DatabaseNotMigrated, DatabaseUnavailable
 
-GENERATION = 1
+GENERATION = 2
 """Raised when a migration makes the database unusable for older programs."""
 
 _ADVISORY_LOCK = 0x65646765  # "edge": any number that nobody else on this database takes

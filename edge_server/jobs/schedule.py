@@ -7,16 +7,26 @@ from datetime import timedelta
 from edge_server.admins.service import HEARTBEAT_INTERVAL, AdminPresence
 from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.reconciler import Reconciler
+from edge_server.commands.retention import Retention
 from edge_server.jobs.periodic import Job
 from edge_server.sessions.host import SessionHost
 
 
-def jobs(*, presence: AdminPresence, host: SessionHost, dispatcher: Dispatcher, reconciler: Reconciler) -> list[Job]:
+def jobs(
+    *,
+    presence: AdminPresence,
+    host: SessionHost,
+    dispatcher: Dispatcher,
+    reconciler: Reconciler,
+    retention: Retention,
+) -> list[Job]:
     """Every background job of an admin."""
     return [
         Job(name="heartbeat", every=HEARTBEAT_INTERVAL, run=presence.beat),
         Job(name="touch sessions", every=timedelta(seconds=30), run=host.touch),
         Job(name="adopt orphans", every=timedelta(seconds=5), run=reconciler.adopt_orphans),
         Job(name="refresh commands", every=timedelta(seconds=5), run=reconciler.refresh),
+        Job(name="hide old commands", every=timedelta(minutes=5), run=retention.hide_old),
+        Job(name="remove hidden commands", every=timedelta(seconds=5), run=retention.remove_hidden),
         Job(name="contact", every=timedelta(milliseconds=250), run=dispatcher.tick),
     ]

@@ -1143,6 +1143,7 @@ class Execution(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     QUEUED_AT_FIELD_NUMBER: _builtins.int
+    CORRECTED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     node_id: _builtins.str
     node_name: _builtins.str
@@ -1162,6 +1163,10 @@ class Execution(_message.Message):
     def queued_at(self) -> _timestamp_pb2.Timestamp:
         """Since when it waits for its node; absent when it never did."""
 
+    @_builtins.property
+    def corrected_at(self) -> _timestamp_pb2.Timestamp:
+        """When late evidence from the node replaced the outcome `lost`; absent when none did."""
+
     def __init__(
         self,
         *,
@@ -1175,10 +1180,11 @@ class Execution(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         ended_at: _timestamp_pb2.Timestamp | None = ...,
         queued_at: _timestamp_pb2.Timestamp | None = ...,
+        corrected_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "ended_at", b"ended_at", "queued_at", b"queued_at", "sent_at", b"sent_at", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corrected_at", b"corrected_at", "end", b"end", "ended_at", b"ended_at", "queued_at", b"queued_at", "sent_at", b"sent_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "end", b"end", "ended_at", b"ended_at", "id", b"id", "node_id", b"node_id", "node_name", b"node_name", "queued_at", b"queued_at", "sent_at", b"sent_at", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "corrected_at", b"corrected_at", "end", b"end", "ended_at", b"ended_at", "id", b"id", "node_id", b"node_id", "node_name", b"node_name", "queued_at", b"queued_at", "sent_at", b"sent_at", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -90,7 +90,7 @@ async def test_an_inventory_that_names_an_execution_of_another_node_takes_nothin
     assert await seen(site, command_id) == b"true"
 
 
-async def test_reports_about_executions_that_nobody_knows_cost_nothing(
+async def test_reports_about_executions_that_nobody_knows_leave_nothing(
     site: Installation, two: tuple[ScriptedNode, ScriptedNode]
 ) -> None:
     line = await two[0].open()
@@ -98,6 +98,7 @@ async def test_reports_about_executions_that_nobody_knows_cost_nothing(
     await line.report(nobody, started=pb.ExecutionStarted(pid=1))
     await line.report(nobody, output=chunk(0, b"x" * 100_000))
     await line.report(nobody, end=ok())
+    await line.ordered("acknowledge_end", nobody)
     await line.answered()
     assert line.order_kinds(nobody) == ["acknowledge_end"]
     assert site.admin._dispatcher.count_under_way() == 0

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_server.commands.domain import (
+    CORRECTABLE,
     TRANSITIONS,
     Event,
     ExecutionId,
@@ -36,6 +37,8 @@ LEADS_TO: dict[Event, tuple[State | None, ...]] = {
     Event.WITHHOLD: (ENDED, ENDED, None, None),
     Event.DROP: (ENDED, ENDED, ENDED, None),
     Event.LOSE: (None, None, ENDED, None),
+    Event.RETURN: (None, PENDING, None, None),
+    Event.CORRECT: (None, None, None, ENDED),
 }
 
 
@@ -54,6 +57,14 @@ def test_the_guard_of_an_update_is_every_state_that_the_event_may_leave() -> Non
 @pytest.mark.parametrize("event", Event)
 def test_an_event_leads_to_the_same_state_from_wherever_it_may_leave(event: Event) -> None:
     assert len({target for (_, happened), target in TRANSITIONS.items() if happened is event}) == 1
+
+
+@pytest.mark.parametrize("reported", Outcome)
+@pytest.mark.parametrize("stored", Outcome)
+def test_late_evidence_replaces_only_what_said_that_the_end_is_not_known(stored: Outcome, reported: Outcome) -> None:
+    may_be_corrected = reported in CORRECTABLE.get(stored, ())
+    how_a_node_knows = {Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED}
+    assert may_be_corrected == (stored is Outcome.LOST and reported in how_a_node_knows)
 
 
 def test_deleting_a_node_drops_what_was_never_handed_over_and_loses_the_rest() -> None:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_server.commands.output import HEAD_LIMIT, TAIL_LIMIT, KeptOutput
+from edge_server.commands.output import (
+    LARGEST_HALF,
+    MEMORY_BUDGET,
+    SMALLEST_HALF,
+    Codec,
+    KeptOutput,
+    half_for,
+    pack,
+    unpack,
+)
 from tests.edge_server.fleet import PROPERTY
+
+HALF = 64 * 1024
 
 WRITTEN = b"".join(number.to_bytes(4, "big") for number in range(300_000))
 """What a process wrote: no two places look alike."""
@@ -36,11 +47,11 @@ class EverythingKept:
             self.runs.append((offset, b""))
 
     def pieces(self, from_offset: int) -> list[tuple[int, bytes]]:
-        head = self.runs[0][1][:HEAD_LIMIT]
+        head = self.runs[0][1][:HALF]
         start, data = self.runs[-1]
         if start == 0:
             start, data = len(head), data[len(head) :]
-        cut = max(0, len(data) - TAIL_LIMIT)
+        cut = max(0, len(data) - HALF)
         kept = [(0, head), (start + cut, data[cut:])]
         behind = [(max(offset, from_offset), piece[max(0, from_offset - offset) :]) for offset, piece in kept]
         return [(offset, piece) for offset, piece in behind if piece]
@@ -61,6 +72,7 @@ def test_a_short_output_is_kept_whole() -> None:
 
 def test_of_a_long_output_the_first_and_the_last_bytes_are_kept() -> None:
     kept = KeptOutput()
+    kept.limit_to(HALF)
     for offset in range(0, 500_000, 10_000):
         kept.add(offset, WRITTEN[offset : offset + 10_000])
     assert kept.trimmed() == (WRITTEN[:65536], WRITTEN[434_464:500_000], 434_464)
@@ -103,7 +115,7 @@ def test_what_is_read_back_goes_on_where_it_ended() -> None:
     again = KeptOutput.restored(*kept.trimmed())
     again.add(100_000, WRITTEN[100_000:100_010])
     assert again.end == 100_010
-    assert again.tail.endswith(WRITTEN[99_990:100_010])
+    assert list(again.pieces(99_990)) == [(99_990, WRITTEN[99_990:100_010])]
 
 
 def test_what_is_read_back_remembers_a_gap_at_its_end() -> None:
@@ -125,6 +137,7 @@ def test_head_and_tail_are_what_a_model_without_limits_would_show(
     steps: list[tuple[str, int]], from_offset: int
 ) -> None:
     kept, model = KeptOutput(), EverythingKept()
+    kept.limit_to(HALF)
     for step, size in steps:
         end = model.end
         if step == "skip":
@@ -135,6 +148,27 @@ def test_head_and_tail_are_what_a_model_without_limits_would_show(
         data = WRITTEN[offset : offset + size]
         assert kept.add(offset, data) == model.add(offset, data)
         assert kept.end == model.end
-        assert len(kept.head) <= HEAD_LIMIT
-        assert len(kept.tail) <= 2 * TAIL_LIMIT
+        assert len(kept.head) <= HALF
+        assert len(kept.tail) <= 2 * HALF
     assert stored(kept, from_offset) == model.pieces(from_offset)
+
+
+@given(st.binary(max_size=2000), st.binary(max_size=2000))
+@PROPERTY
+def test_what_is_packed_is_the_same_when_it_is_unpacked(head: bytes, tail: bytes) -> None:
+    assert unpack(*pack(head, tail)) == (head, tail)
+
+
+def test_output_is_packed_when_that_saves_something() -> None:
+    codec, head, tail = pack(b"one line like another\n" * 1000, b"")
+    assert codec is Codec.ZLIB
+    assert len(head) + len(tail) < 1000
+    assert pack(b"short", b"") == (Codec.RAW, b"short", b"")
+    noise = b"".join(hash((number, "noise")).to_bytes(8, "little", signed=True) for number in range(200))
+    assert pack(noise, b"")[0] is Codec.RAW
+
+
+def test_the_more_is_under_way_the_less_is_kept_of_each() -> None:
+    assert half_for(1) == half_for(256) == LARGEST_HALF
+    assert half_for(1024) * 4 * 1024 == MEMORY_BUDGET
+    assert half_for(1_000_000) == SMALLEST_HALF

@@ -3,72 +3,86 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from edge_server.commands.domain import Action, State, reconcile
+from edge_server.commands.domain import CORRECTABLE, Action, Circumstances, Outcome, State, reconcile
 
-STATES: tuple[State | None, ...] = (None, *State)
 FLAGS = (False, True)
-EVERY_CASE = list(itertools.product(STATES, FLAGS, FLAGS, FLAGS, FLAGS))
-
-
-@pytest.mark.parametrize(
-    ("state", "is_ended_there", "action"),
-    [
-        (None, False, Action.STOP),
-        (None, True, Action.ACKNOWLEDGE),
-        (State.ENDED, False, Action.STOP),
-        (State.ENDED, True, Action.ACKNOWLEDGE),
-        (State.PENDING, False, Action.RESUME),
-        (State.PENDING, True, Action.RESUME),
-        (State.SENT, False, Action.RESUME),
-        (State.SENT, True, Action.RESUME),
-        (State.RUNNING, False, Action.RESUME),
-        (State.RUNNING, True, Action.RESUME),
-    ],
-)
-@pytest.mark.parametrize("is_cancelled", FLAGS)
-@pytest.mark.parametrize("is_recent", FLAGS)
-def test_what_the_node_knows_is_reported_or_if_it_is_over_here_brought_to_an_end(
-    state: State | None, is_ended_there: bool, action: Action, is_cancelled: bool, is_recent: bool
-) -> None:
-    decided = reconcile(
-        state, is_known=True, is_ended_there=is_ended_there, is_cancelled=is_cancelled, is_recent=is_recent
+STANDINGS: list[tuple[State | None, Outcome | None]] = [
+    (None, None),
+    *((state, None) for state in State if state is not State.ENDED),
+    *((State.ENDED, outcome) for outcome in Outcome),
+]
+FIVE_FLAGS: list[tuple[bool, bool, bool, bool, bool]] = list(itertools.product(FLAGS, FLAGS, FLAGS, FLAGS, FLAGS))
+EVERY_CASE = [
+    Circumstances(
+        state=state,
+        outcome=outcome,
+        is_known=known,
+        is_ended_there=known and ended,
+        is_cancelled=cancelled,
+        may_wait=waits,
+        is_recent=recent,
     )
-    assert decided is action
+    for state, outcome in STANDINGS
+    for known, ended, cancelled, waits, recent in FIVE_FLAGS
+]
+SENT = Circumstances(
+    state=State.SENT,
+    outcome=None,
+    is_known=False,
+    is_ended_there=False,
+    is_cancelled=False,
+    may_wait=False,
+    is_recent=True,
+)
+
+
+@pytest.mark.parametrize("found", [case for case in EVERY_CASE if case.is_known])
+def test_what_the_node_knows_is_reported_or_if_it_is_over_here_brought_to_an_end(found: Circumstances) -> None:
+    action = reconcile(found)
+    if found.state in {State.PENDING, State.SENT, State.RUNNING}:
+        assert action is Action.RESUME
+    elif found.outcome is Outcome.LOST:
+        is_running_unwanted = found.is_cancelled and not found.is_ended_there
+        assert action is (Action.STOP if is_running_unwanted else Action.COLLECT)
+    else:
+        assert action is (Action.ACKNOWLEDGE if found.is_ended_there else Action.STOP)
 
 
 @pytest.mark.parametrize(
-    ("state", "is_cancelled", "is_recent", "action"),
+    ("found", "action"),
     [
-        (State.SENT, False, True, Action.RESEND),
-        (State.SENT, False, False, Action.FIND_OFFLINE),
-        (State.SENT, True, True, Action.WITHHOLD),
-        (State.SENT, True, False, Action.WITHHOLD),
-        (State.RUNNING, False, True, Action.LOSE),
-        (State.RUNNING, True, False, Action.LOSE),
-        (State.PENDING, False, True, Action.LEAVE),
-        (State.PENDING, True, False, Action.LEAVE),
-        (State.ENDED, False, True, Action.LEAVE),
-        (None, False, True, Action.LEAVE),
+        (SENT, Action.RESEND),
+        (replace(SENT, is_recent=False), Action.FIND_OFFLINE),
+        (replace(SENT, may_wait=True), Action.RETURN),
+        (replace(SENT, may_wait=True, is_recent=False), Action.RETURN),
+        (replace(SENT, is_cancelled=True), Action.WITHHOLD),
+        (replace(SENT, is_cancelled=True, may_wait=True), Action.WITHHOLD),
+        (replace(SENT, is_cancelled=True, is_recent=False), Action.WITHHOLD),
+        (replace(SENT, state=State.RUNNING), Action.LOSE),
+        (replace(SENT, state=State.RUNNING, is_cancelled=True, is_recent=False), Action.LOSE),
+        (replace(SENT, state=State.PENDING), Action.LEAVE),
+        (replace(SENT, state=State.PENDING, is_cancelled=True), Action.LEAVE),
+        (replace(SENT, state=State.ENDED, outcome=Outcome.LOST), Action.LEAVE),
+        (replace(SENT, state=State.ENDED, outcome=Outcome.OK), Action.LEAVE),
+        (replace(SENT, state=None), Action.LEAVE),
     ],
 )
 def test_what_the_node_does_not_know_is_sent_again_only_when_it_never_arrived_and_is_still_wanted(
-    state: State | None, is_cancelled: bool, is_recent: bool, action: Action
+    found: Circumstances, action: Action
 ) -> None:
-    decided = reconcile(state, is_known=False, is_ended_there=False, is_cancelled=is_cancelled, is_recent=is_recent)
-    assert decided is action
+    assert reconcile(found) is action
 
 
-@pytest.mark.parametrize(("state", "is_known", "is_ended_there", "is_cancelled", "is_recent"), EVERY_CASE)
-def test_nothing_is_started_that_the_node_knows_or_that_ran_or_ended(
-    state: State | None, is_known: bool, is_ended_there: bool, is_cancelled: bool, is_recent: bool
-) -> None:
-    action = reconcile(
-        state, is_known=is_known, is_ended_there=is_ended_there, is_cancelled=is_cancelled, is_recent=is_recent
-    )
-    if action is Action.RESEND:
-        assert (state, is_known, is_cancelled, is_recent) == (State.SENT, False, False, True)
+@pytest.mark.parametrize("found", EVERY_CASE)
+def test_nothing_is_started_that_the_node_knows_or_that_ran_or_ended(found: Circumstances) -> None:
+    action = reconcile(found)
+    if action in {Action.RESEND, Action.RETURN}:
+        assert (found.state, found.is_known, found.is_cancelled) == (State.SENT, False, False)
     if action is Action.LOSE:
-        assert (state, is_known) == (State.RUNNING, False)
+        assert (found.state, found.is_known) == (State.RUNNING, False)
+    if action is Action.COLLECT:
+        assert found.outcome in CORRECTABLE

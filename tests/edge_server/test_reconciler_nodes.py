@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,14 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from edge_server.commands import repository
+from edge_server.commands import removal, repository
 from edge_server.commands.domain import CommandId
+from edge_server.commands.run import CommandRun
+from edge_server.nodes.domain import NodeId
+from edge_wire.errors import CommandNotFound
 from edge_wire.v1 import command_pb2, node_pb2
 from edge_wire.v1 import session_pb2 as pb
 from tests.edge_server.scripted_node import (
@@ -130,6 +136,93 @@ async def test_what_ran_and_is_not_known_any_more_is_lost_and_says_why(site: Ins
     assert end.error_code == "unknown_to_node"
 
 
+async def lost(site: Installation, node: ScriptedNode) -> tuple[str, str]:
+    """Ids of a command and its execution, which the node said was running and then did not know."""
+    line, command_id, execution_id = await handed_out(site, node)
+    await line.report(execution_id, started=pb.ExecutionStarted(pid=1))
+    await line.answered()
+    await gone(site, line)
+    await gone(site, await node.open())
+    assert await ended(site, command_id) == {"edge01": "lost"}
+    return command_id, execution_id
+
+
+@pytest.mark.parametrize("is_over_there", [True, False])
+async def test_what_was_lost_and_is_known_after_all_is_collected_and_corrected(
+    site: Installation, node: ScriptedNode, is_over_there: bool
+) -> None:
+    command_id, execution_id = await lost(site, node)
+    line = await node.open(executions=[known(execution_id, ended=is_over_there)])
+    resume = (await line.ordered("resume", execution_id)).resume
+    assert (resume.credit, resume.stdout_offset) == (0, 2**62)
+    assert line.order_kinds(execution_id) == ["resume"]
+    assert await outcomes_of(site, command_id) == {"edge01": "lost"}
+    await line.report(execution_id, end=command_pb2.ExecutionEnd(outcome=command_pb2.OUTCOME_FAILED, exit_code=7))
+    await line.ordered("acknowledge_end", execution_id)
+    found = (await executions_of(site, command_id))["edge01"]
+    assert (found.end.outcome, found.end.exit_code) == (command_pb2.OUTCOME_FAILED, 7)
+    assert found.HasField("corrected_at")
+    shown = json.loads((await site.edgectl("command", "show", command_id, "-o", "json")).text)
+    assert shown["executions"][0]["outcome"] == "failed"
+    assert shown["executions"][0]["corrected_at"]
+
+
+async def test_a_node_corrects_nothing_that_another_node_lost(site: Installation, node: ScriptedNode) -> None:
+    command_id, execution_id = await lost(site, node)
+    async with a_node(site, "edge02") as other:
+        line = await other.open(executions=[known(execution_id, ended=True)])
+        await line.report(execution_id, end=ok())
+        await line.ordered("acknowledge_end", execution_id)
+    assert await outcomes_of(site, command_id) == {"edge01": "lost"}
+
+
+async def test_what_was_handed_out_and_never_arrived_waits_again_until_it_expires(
+    site: Installation, node: ScriptedNode
+) -> None:
+    line, command_id, _ = await handed_out(
+        site, node, offline=command_pb2.OFFLINE_POLICY_QUEUE, expires=Duration(seconds=1)
+    )
+    sent_at = (await executions_of(site, command_id))["edge01"].sent_at.ToDatetime(tzinfo=UTC)
+    await gone(site, line)
+    await eventually(lambda: datetime.now(UTC) - sent_at > timedelta(seconds=1.1))
+    again = await node.open()
+    assert await ended(site, command_id) == {"edge01": "expired"}
+    await again.answered()
+    assert "start" not in again.order_kinds()
+
+
+async def test_what_was_handed_out_and_never_arrived_is_sent_again_when_it_may_wait(
+    site: Installation, node: ScriptedNode
+) -> None:
+    line, command_id, execution_id = await handed_out(
+        site, node, offline=command_pb2.OFFLINE_POLICY_QUEUE, contact_timeout=Duration()
+    )
+    await gone(site, line)
+    again = await node.open()
+    assert (await again.ordered("start")).execution_id == execution_id
+    await again.report(execution_id, end=ok())
+    assert await ended(site, command_id) == {"edge01": "ok"}
+    assert again.order_kinds(execution_id) == ["start", "acknowledge_end"]
+
+
+async def test_a_command_that_another_admin_deleted_is_let_go(site: Installation, node: ScriptedNode) -> None:
+    _, command_id, _ = await handed_out(site, node)
+
+    def delete(tx: Session) -> None:
+        tx.execute(text("UPDATE executions SET state = 'ended', outcome = 'ok'"))
+        tx.execute(text("UPDATE commands SET finished_at = created_at"))
+        removal.hide(tx, [command_id], datetime.now(UTC))
+
+    watching = asyncio.create_task(ended(site, command_id))
+    await eventually(lambda: site.admin._dispatcher.find_run(CommandId(command_id)), what="the command under way")
+    await site.admin.db.write(delete)
+    site.admin._dispatcher.lose_contact(NodeId(node.id))
+    await site.admin._reconciler.refresh()
+    with pytest.raises(CommandNotFound):
+        await watching
+    assert site.admin._dispatcher.find_run(CommandId(command_id)) is None
+
+
 async def test_what_runs_and_was_cancelled_meanwhile_is_resumed_and_stopped(
     site: Installation, node: ScriptedNode
 ) -> None:
@@ -204,6 +297,15 @@ async def test_a_view_of_the_database_that_is_older_than_an_end_starts_nothing(
         await may_write.wait()
         return await write(batch)
 
+    adopted: list[CommandRun] = []
+    adopt = bare.admin._dispatcher.adopt
+
+    def watched_adopt(run: CommandRun) -> CommandRun:
+        if is_read.is_set():
+            adopted.append(run)
+        return adopt(run)
+
+    monkeypatch.setattr(bare.admin._dispatcher, "adopt", watched_adopt)
     monkeypatch.setattr(bare.admin._recorder, "_write", late_write)
     monkeypatch.setattr(repository, "list_for_node", slow_read)
     async with a_node(bare, "edge01") as node:
@@ -213,7 +315,7 @@ async def test_a_view_of_the_database_that_is_older_than_an_end_starts_nothing(
         may_write.set()
         assert await ended(bare, created.command_id) == {"edge01": "offline"}
         go_on.set()
-        await eventually(lambda: bare.admin._dispatcher.find_run(CommandId(created.command_id)), what="a stale command")
+        await eventually(lambda: adopted, what="a stale command")
         for _ in range(5):
             await line.answered()
         assert "start" not in line.order_kinds()

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, event
 from edge_server.commands import repository
 from edge_server.commands.domain import Event, Outcome, State
 from edge_server.commands.recorder import Recorder
+from edge_server.commands.storing import Stored
 from edge_server.db.database import Database
 from tests.edge_server.command_rows import add_command, happened, is_finished, reported, sent, standing, started
 from tests.edge_server.fleet import NOON, WallClock
@@ -54,7 +55,7 @@ async def recorder(db: Database) -> AsyncIterator[Recorder]:
     await recorder.stop()
 
 
-Told = list[tuple[str, bool]]
+Told = list[tuple[str, State | None]]
 
 
 def submit(recorder: Recorder, told: Told, *names: str) -> None:
@@ -63,8 +64,8 @@ def submit(recorder: Recorder, told: Told, *names: str) -> None:
         recorder.submit(sent(name), partial(_note, told, name))
 
 
-def _note(told: Told, name: str, is_sent: bool) -> None:
-    told.append((name, is_sent))
+def _note(told: Told, name: str, stored: Stored) -> None:
+    told.append((name, stored.state))
 
 
 async def test_what_waits_shares_one_transaction(recorder: Recorder, db: Database, commits: Commits) -> None:
@@ -76,7 +77,7 @@ async def test_what_waits_shares_one_transaction(recorder: Recorder, db: Databas
     recorder.start()
     await eventually(lambda: len(told) == 300)
     assert commits.count == 1
-    assert told == [(name, True) for name in names]
+    assert told == [(name, SENT) for name in names]
     assert set(await standing(db, "c1")) == {(SENT, None)}
 
 
@@ -95,16 +96,18 @@ async def test_what_was_cancelled_meanwhile_is_told_that_it_is_not_sent(recorder
     submit(recorder, told, "c1-0")
     recorder.start()
     await eventually(lambda: told)
-    assert told == [("c1-0", False)]
+    assert told == [("c1-0", ENDED)]
 
 
-async def test_any_other_transition_is_told_that_it_is_done(recorder: Recorder, db: Database) -> None:
-    told: Told = []
+async def test_whoever_comes_second_is_told_how_it_ended(recorder: Recorder, db: Database) -> None:
+    told: list[Stored] = []
+    recorder.submit(reported("c1-0"), told.append)
     recorder.start()
-    for transition in (started("c1-0"), reported("c1-0"), reported("c1-0", Outcome.FAILED)):
-        recorder.submit(transition, partial(_note, told, transition.event.value))
+    await eventually(lambda: told)
+    for transition in (started("c1-0"), reported("c1-0", Outcome.FAILED)):
+        recorder.submit(transition, told.append)
     await eventually(lambda: len(told) == 3)
-    assert told == [("start", True), ("report", True), ("report", True)]
+    assert [stored.other_end and stored.other_end.outcome for stored in told] == [None, Outcome.OK, Outcome.OK]
     assert (await standing(db, "c1"))[0] == (ENDED, Outcome.OK)
 
 
@@ -128,7 +131,7 @@ async def test_a_transition_that_cannot_be_written_holds_back_no_other(
     await eventually(lambda: len(told) == 2)
     submit(recorder, told, "c1-3")
     await eventually(lambda: len(told) == 3)
-    assert told == [("c1-0", True), ("c1-2", True), ("c1-3", True)]
+    assert told == [("c1-0", SENT), ("c1-2", SENT), ("c1-3", SENT)]
     assert [state for state, _ in await standing(db, "c1")][:4] == [SENT, PENDING, SENT, SENT]
     assert "a transition cannot be written" in caplog.text
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.orm import Session
 
-from edge_server.commands import repository
+from edge_server.commands import repository, storing
 from edge_server.commands.domain import Event, Outcome, State
+from edge_server.commands.models import ExecutionRow
+from edge_server.commands.output import Codec, unpack
 from edge_server.commands.transition import StoredOutput, Transition, end_values
 from edge_server.db.database import Database
 from edge_server.nodes.domain import NodeId
@@ -26,12 +28,14 @@ async def stored(db: Database) -> Database:
     return db
 
 
-async def apply(db: Database, *transitions: Transition) -> set[str]:
-    return await db.write(lambda tx: repository.apply(tx, transitions, NOON))
+async def apply(db: Database, *transitions: Transition) -> dict[str, State | ExecutionRow | None]:
+    """Where each execution stands afterwards: its state, or how somebody else ended it."""
+    stored = await db.write(lambda tx: storing.apply(tx, transitions, NOON))
+    return {name: found.other_end or found.state for name, found in stored.items()}
 
 
 async def test_a_life_in_steps_ends_the_command_with_its_last_execution(stored: Database) -> None:
-    assert await apply(stored, sent("c1-0")) == {"c1-0"}
+    assert await apply(stored, sent("c1-0")) == {"c1-0": SENT}
     await apply(stored, started("c1-0"))
     assert await standing(stored, "c1") == [(RUNNING, None), (PENDING, None)]
     await apply(stored, reported("c1-0"))
@@ -48,24 +52,29 @@ async def test_a_whole_life_may_come_in_one_batch_in_any_order(stored: Database)
 
 async def test_what_ended_stays_as_it_ended(stored: Database) -> None:
     await apply(stored, reported("c1-0", Outcome.TIMED_OUT))
-    await apply(stored, reported("c1-0", Outcome.OK), started("c1-0"), happened(Event.DROP, "c1-0", outcome="lost"))
+    late = (reported("c1-0", Outcome.OK), started("c1-0"), happened(Event.DROP, "c1-0", outcome="lost"))
+    found = (await apply(stored, *late))["c1-0"]
+    assert isinstance(found, ExecutionRow)
+    assert found.outcome is Outcome.TIMED_OUT
     assert (await standing(stored, "c1"))[0] == (ENDED, Outcome.TIMED_OUT)
 
 
 async def test_what_was_cancelled_before_it_was_sent_is_not_sent(stored: Database) -> None:
     assert await stored.write(lambda tx: repository.withhold_pending(tx, "c1", NOON)) == 2
-    assert await apply(stored, sent("c1-0")) == set()
+    found = (await apply(stored, sent("c1-0")))["c1-0"]
+    assert isinstance(found, ExecutionRow)
+    assert found.outcome is Outcome.NOT_STARTED
     assert await standing(stored, "c1") == [(ENDED, Outcome.NOT_STARTED)] * 2
 
 
 async def test_sending_what_runs_already_still_counts_as_sent(stored: Database) -> None:
     await apply(stored, sent("c1-0"), started("c1-0"))
-    assert await apply(stored, sent("c1-0")) == {"c1-0"}
+    assert await apply(stored, sent("c1-0")) == {"c1-0": RUNNING}
     assert (await standing(stored, "c1"))[0] == (RUNNING, None)
 
 
 async def test_an_execution_that_nobody_knows_disturbs_nothing(stored: Database) -> None:
-    assert await apply(stored, sent("c9-0")) == set()
+    assert await apply(stored, sent("c9-0")) == {"c9-0": None}
     assert await standing(stored, "c1") == [(PENDING, None)] * 2
 
 
@@ -75,7 +84,68 @@ async def test_output_is_stored_with_the_end_and_once(stored: Database) -> None:
     again = StoredOutput(stream="stdout", head=b"again", tail=b"", tail_offset=0)
     await apply(stored, replace(reported("c1-0"), outputs=[again]))
     [row] = await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0", "c1-1"]))
-    assert (row.head, row.tail, row.tail_offset) == (b"\x00hello\xff", b"end", 99)
+    assert (row.codec, row.head, row.tail, row.tail_offset) == ("", b"\x00hello\xff", b"end", 99)
+
+
+async def test_output_of_an_end_that_somebody_else_stored_is_not_kept(stored: Database) -> None:
+    await apply(stored, reported("c1-0", Outcome.TIMED_OUT))
+    late = StoredOutput(stream="stdout", head=b"late", tail=b"", tail_offset=0)
+    await apply(stored, replace(reported("c1-0"), outputs=[late]))
+    assert await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0"])) == []
+
+
+async def test_long_output_is_packed(stored: Database) -> None:
+    text = b"one line like another\n" * 10_000
+    await apply(
+        stored,
+        replace(reported("c1-0"), outputs=[StoredOutput(stream="stdout", head=text, tail=text, tail_offset=10**9)]),
+    )
+    [row] = await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0"]))
+    assert len(row.head) + len(row.tail) < 10_000
+    assert unpack(Codec(row.codec), row.head, row.tail) == (text, text)
+
+
+async def test_a_batch_that_is_written_again_changes_nothing(stored: Database) -> None:
+    """As after a commit of which nobody knows whether it arrived."""
+    output = StoredOutput(stream="stdout", head=b"hello", tail=b"", tail_offset=0)
+    batch = (sent("c1-1"), started("c1-0"), replace(reported("c1-0"), outputs=[output]))
+    assert await apply(stored, *batch) == await apply(stored, *batch) == {"c1-0": ENDED, "c1-1": SENT}
+    assert len(await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0"]))) == 1
+
+
+async def test_what_never_arrived_may_wait_again(stored: Database) -> None:
+    await apply(stored, sent("c1-0"))
+    assert await apply(stored, happened(Event.RETURN, "c1-0", queued_at=NOON)) == {"c1-0": PENDING}
+    await apply(stored, started("c1-0"))
+    assert await apply(stored, happened(Event.RETURN, "c1-0", queued_at=NOON)) == {"c1-0": RUNNING}
+
+
+def late_evidence(node: str, outcome: Outcome = Outcome.FAILED) -> Transition:
+    """A node says after all how c1-0 ended."""
+    end = end_values(pb.ExecutionEnd(exit_code=7), outcome, True)
+    transition = happened(Event.CORRECT, "c1-0", **end, ended_at=NOON, corrected_at=NOON)
+    return replace(transition, node_id=NodeId(node))
+
+
+@pytest.mark.parametrize("before", Outcome)
+async def test_late_evidence_corrects_what_was_given_up_as_lost_and_nothing_else(
+    stored: Database, before: Outcome
+) -> None:
+    await apply(stored, reported("c1-0", before, pb.ExecutionEnd()))
+    await apply(stored, late_evidence("node-0"))
+    after = (await stored.read(lambda tx: repository.find_executions(tx, ["c1-0"])))[0]
+    is_corrected = (after.outcome, after.exit_code, after.corrected_at) == (Outcome.FAILED, 7, NOON)
+    assert is_corrected == (before is Outcome.LOST)
+    if before is not Outcome.LOST:
+        assert (after.outcome, after.exit_code, after.corrected_at) == (before, None, None)
+
+
+async def test_late_evidence_of_another_node_and_about_what_goes_on_corrects_nothing(stored: Database) -> None:
+    await apply(stored, started("c1-0"))
+    assert await apply(stored, late_evidence("node-0")) == {"c1-0": RUNNING}
+    await apply(stored, reported("c1-0", Outcome.LOST))
+    await apply(stored, late_evidence("node-1"))
+    assert (await standing(stored, "c1"))[0] == (ENDED, Outcome.LOST)
 
 
 async def test_a_batch_may_be_larger_than_a_statement(db: Database) -> None:
@@ -84,7 +154,7 @@ async def test_a_batch_may_be_larger_than_a_statement(db: Database) -> None:
 
     await db.write(fill)
     names = [f"c2-{place}" for place in range(1200)]
-    assert await apply(db, *map(sent, names)) == set(names)
+    assert await apply(db, *map(sent, names)) == dict.fromkeys(names, SENT)
     await apply(db, *map(reported, names))
     assert set(await standing(db, "c2")) == {(ENDED, Outcome.OK)}
     assert await is_finished(db, "c2")
