@@ -13,13 +13,15 @@ from uuid import uuid4
 from edge_agent import identity as identities
 from edge_agent.dial import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Dialler
 from edge_agent.enroll import Wishes, describe_refused_wish, enroll, read_key_file
+from edge_agent.executions import journal
 from edge_agent.executions.executions import Executions
+from edge_agent.executions.journal import Journal
 from edge_agent.facts import collect_facts
 from edge_agent.identity import Identity
 from edge_agent.session import AgentSession
 from edge_agent.settings import HIDDEN, Settings
 from edge_agent.status import StatusFile
-from edge_wire.errors import NotEnrolled, Unavailable
+from edge_wire.errors import DirectoryNotWritable, NotEnrolled, Unavailable
 from edge_wire.private_files import open_data_dir
 from edge_wire.v1 import session_pb2 as pb
 
@@ -42,7 +44,8 @@ class AgentApp:
         self._lock = identities.lock_data_dir(settings.data_dir)
         self._status = StatusFile(settings.data_dir)
         self._executions = Executions(
-            data_dir=settings.data_dir,
+            journal=Journal(settings.data_dir / journal.DIRECTORY),
+            runner_dir=settings.data_dir / "runner",
             concurrency=settings.execution_concurrency,
             spool_bytes=settings.spool_bytes,
             hidden=HIDDEN,
@@ -127,13 +130,20 @@ class AgentApp:
         )
         if known != self._identity:
             self._identity = known
-            identities.save_identity(self._settings.data_dir, known)
+            self._save(known)
         self._note("connected", "", admin_url=url, admin_id=welcome.admin_id)
-        log.info("session opened", extra={"admin": url, "epoch": welcome.session_epoch})
+        log.info("session opened", extra={"admin": url, "epoch": welcome.session_epoch, **self._executions.snapshot()})
+
+    def _save(self, identity: Identity) -> None:
+        """Keep what a welcome said; with a full disk it is known until the next start, and said again."""
+        try:
+            identities.save_identity(self._settings.data_dir, identity)
+        except DirectoryNotWritable as error:
+            log.warning("what the admin said of itself cannot be kept: %s", error.message)
 
     def _note(self, state: str, error: str, **facts: str) -> None:
         try:
-            self._status.write(state=state, error=error, executions=self._executions.snapshot(), **facts)
+            self._status.write(state=state, error=error, **facts)
         except OSError as failure:
             log.warning("the status cannot be written: %s", failure.strerror)
 

@@ -1,15 +1,17 @@
-"""`edge-agent status`: what the running agent last wrote about itself, and whether it still runs."""
+"""`edge-agent status`: what the agent last wrote about itself, whether it still runs, and what its journal says now."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edge_agent import identity as identities
+from edge_agent.executions import journal
 
 _FILE = "status.json"
 
@@ -20,13 +22,12 @@ class StatusFile:
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / _FILE
 
-    def write(self, *, state: str, error: str, executions: dict[str, int], **facts: str) -> None:
+    def write(self, *, state: str, error: str, **facts: str) -> None:
         """Replace it. Not durable on purpose: it is about now. Raises OSError."""
         status = {
             "state": state,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "error": error,
-            "executions": executions,
             "pid": os.getpid(),
             **facts,
         }
@@ -47,6 +48,7 @@ def collect_status(data_dir: Path) -> dict[str, Any]:
     last = _read(data_dir / _FILE)
     status["session"] = last if status["running"] else {**last, "state": "stopped"}
     status["runner"] = _read(data_dir / "runner" / "pid")
+    status["journal"] = _journal(data_dir / journal.DIRECTORY)
     return status
 
 
@@ -62,10 +64,44 @@ def render(status: dict[str, Any]) -> str:
     ]
     if session.get("error"):
         lines.append(f"problem   {session['error']}")
-    executions = session.get("executions", {})
-    if executions:
-        lines.append("commands  " + ", ".join(f"{count} {name}" for name, count in executions.items()))
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_describe_journal(status["journal"])]) + "\n"
+
+
+def _journal(directory: Path) -> dict[str, Any]:
+    """What the journal's file says; it is the truth whether or not an agent runs."""
+    try:
+        contents = journal.read_journal(directory)
+    except OSError as error:
+        return {"error": f"{directory} cannot be read ({error.strerror})"}
+    entries = contents.entries.values()
+    return {
+        "waiting": sum(1 for entry in entries if entry.started is None and entry.end is None),
+        "running": sum(1 for entry in entries if entry.started is not None and entry.end is None),
+        "unacknowledged": sum(1 for entry in entries if entry.end is not None),
+        "executions_limit": journal.ENTRIES_LIMIT,
+        "bytes": sum(entry.size for entry in entries),
+        "bytes_limit": journal.BYTES_LIMIT,
+        "oldest": next((entry.accepted_at for entry in entries if entry.accepted_at), ""),
+        "damaged_lines": contents.damaged,
+    }
+
+
+def _describe_journal(found: Mapping[str, Any]) -> list[str]:
+    if "error" in found:
+        return [f"journal   {found['error']}"]
+    counts = ", ".join(f"{found[name]} {name}" for name in ("waiting", "running", "unacknowledged"))
+    oldest = f"; oldest from {found['oldest']}" if found["oldest"] else ""
+    lines = [
+        f"commands  {counts}{oldest}",
+        f"journal   {_of(found['bytes'], found['bytes_limit'])}, at most {found['executions_limit']} commands",
+    ]
+    if found["damaged_lines"]:
+        lines.append(f"problem   {found['damaged_lines']} damaged lines in the journal")
+    return lines
+
+
+def _of(size: int, limit: int) -> str:
+    return f"{size / 1024 / 1024:.1f} of {limit // 1024 // 1024} MiB"
 
 
 def _is_locked(path: Path) -> bool:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edge_agent.executions import ends, reports
 from edge_agent.executions import lost as lost_ones
-from edge_agent.executions.journal import Entry, Journal
+from edge_agent.executions.journal import Journal
+from edge_agent.executions.journal_records import Entry
+from edge_agent.executions.line import Line
 from edge_agent.executions.live import Live, Reporting
 from edge_agent.executions.requests import to_request
 from edge_agent.executions.runner_client import RunnerClient
 from edge_agent.runner import leftovers
 from edge_agent.runner.protocol import Message
 from edge_agent.runner.stdin import LIMIT as STDIN_LIMIT
-from edge_wire.errors import EdgeError, Internal
+from edge_wire.errors import EdgeError
 from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import command_pb2
 from edge_wire.v1 import session_pb2 as pb
@@ -44,14 +46,15 @@ _REPORTS: Mapping[str, Callable[[Message], pb.ExecutionReport]] = {
 class Executions:
     """Everything that the session needs to know of executions."""
 
-    def __init__(self, *, data_dir: Path, concurrency: int, spool_bytes: int, hidden: Collection[str]) -> None:
-        self._journal = Journal(data_dir / "executions")
-        self._runner_dir = data_dir / "runner"
-        self._concurrency = concurrency
+    def __init__(
+        self, *, journal: Journal, runner_dir: Path, concurrency: int, spool_bytes: int, hidden: Collection[str]
+    ) -> None:
+        self._journal = journal
+        self._runner_dir = runner_dir
         self._spool_bytes = spool_bytes
         self._hidden = hidden
         self._live: dict[str, Live] = {}
-        self._waiting: deque[str] = deque()
+        self._line = Line(concurrency)
         self._send: Send | None = None
         self._tasks = OwnedTasks(log, "an execution could not be handled")
         self._is_stopping = False
@@ -60,7 +63,7 @@ class Executions:
         self._runner = self._new_runner()
 
     async def start(self) -> None:
-        """Read the journal, find or start the runner, settle what an earlier agent left."""
+        """Read the journal, find or start the runner, settle what an earlier agent left. Raises EdgeError."""
         await self._journal.open()
         for entry in self._journal.entries.values():
             self._live[entry.id] = Live(entry, is_accepted=True, is_end_on_disk=entry.end is not None)
@@ -92,8 +95,8 @@ class Executions:
         """How many executions stand where."""
         ended = sum(1 for live in self._live.values() if live.entry.end is not None)
         return {
-            "waiting": len(self._waiting),
-            "running": sum(1 for live in self._live.values() if live.is_running),
+            "waiting": len(self._line),
+            "running": self._line.under_way,
             "unacknowledged": ended,
         }
 
@@ -117,7 +120,8 @@ class Executions:
         if kind == "start":
             self._take_start(order.execution_id, order.start, live)
         elif kind == "acknowledge_end":
-            self._take_acknowledgement(order.execution_id, live)
+            if live is not None and live.is_end_on_disk:
+                self._forget(live)
         elif live is not None:
             self._take_about(live, order, kind)
 
@@ -141,6 +145,10 @@ class Executions:
         if live is not None:
             self._report_from(live, reporting)
             return
+        if execution_id in self._journal.forgotten:
+            # Its end was acknowledged: whatever made the admin ask again, it is not run again.
+            self._send_if_attached(reports.forgotten(execution_id))
+            return
         try:
             request = to_request(start)
             self._journal.require_room()
@@ -152,6 +160,7 @@ class Executions:
             # One record instead of two, when it need not wait.
             runner_instance=self._runner.instance_id if self._has_room() else "",
             boot_id=self._boot_id,
+            accepted_at=datetime.now(UTC).isoformat(timespec="seconds"),
             request=request,
         )
         accepted = Live(entry, reporting=reporting)
@@ -170,42 +179,43 @@ class Executions:
         if live.stop_kill_after is not None:
             await self._end(live, ends.never_started())
             return
-        self._waiting.append(live.entry.id)
+        self._line.append(live.entry.id)
         self._hand_over()
 
     def _hand_over(self) -> None:
         """Give waiting executions to the runner while there is room."""
-        while self._waiting and self._has_room():
-            live = self._live.get(self._waiting.popleft())
+        while self._line and self._has_room():
+            live = self._live.get(self._line.next())
             if live is None or live.entry.end is not None:
                 continue
             if live.entry.runner_instance == self._runner.instance_id:
                 self._start_in_runner(live)
             else:
                 live.is_leaving_line = True
+                self._line.note(live)
                 self._tasks.spawn(self._hand_over_on_record(live))
 
     def _has_room(self) -> bool:
         """Whether the runner takes one more; without a runner they wait for the next one."""
-        if not self._runner.is_connected or self._is_stopping:
-            return False
-        return sum(1 for live in self._live.values() if live.is_running) < self._concurrency
+        return self._runner.takes_work and not self._is_stopping and self._line.has_place
 
     async def _hand_over_on_record(self, live: Live) -> None:
         """On disk first: whoever reads the journal must know that this runner may have started it."""
         runner = self._runner
         await self._journal.hand_over(live.entry.id, runner.instance_id)
         live.is_leaving_line = False
+        self._line.note(live)
         if live.stop_kill_after is not None:
             await self._end(live, ends.never_started())
-        elif self._runner is runner and runner.is_connected:
+        elif self._runner is runner and runner.takes_work:
             self._start_in_runner(live)
         else:
-            self._waiting.appendleft(live.entry.id)
+            self._line.append_first(live.entry.id)
             self._hand_over()
 
     def _start_in_runner(self, live: Live) -> None:
         live.is_handed_to_runner = True
+        self._line.note(live)
         self._runner.send("start", id=live.entry.id, spool_bytes=self._spool_bytes, **live.entry.request)
         if live.reporting is not None:
             self._resume_in_runner(live, live.reporting)
@@ -229,16 +239,16 @@ class Executions:
         live.stop_kill_after = kill_after
         if live.is_handed_to_runner:
             self._runner.send("stop", id=live.entry.id, kill_after=kill_after)
-        elif live.entry.id in self._waiting:
-            self._waiting.remove(live.entry.id)
+        elif live.entry.id in self._line:
+            self._line.remove(live.entry.id)
             self._tasks.spawn(self._end(live, ends.never_started()))
 
-    def _take_acknowledgement(self, execution_id: str, live: Live | None) -> None:
-        if live is None or not live.is_end_on_disk:
-            return
-        self._runner.send("forget", id=execution_id)
-        self._journal.forget(execution_id)
-        del self._live[execution_id]
+    def _forget(self, live: Live) -> None:
+        """The admin has its end: nothing of it is needed any more but its id."""
+        self._runner.send("forget", id=live.entry.id)
+        self._journal.forget(live.entry.id)
+        del self._live[live.entry.id]
+        self._retire_outdated_runner()
 
     def _report_from(self, live: Live, reporting: Reporting) -> None:
         """Report one execution again: its state, its output from some offsets, its end."""
@@ -309,6 +319,7 @@ class Executions:
         if live.entry.end is not None:
             return
         live.entry.end = end
+        self._line.note(live)
         self._hand_over()
         await self._journal.end(live.entry.id, end)
         live.is_end_on_disk = True
@@ -322,9 +333,21 @@ class Executions:
         return RunnerClient(self._runner_dir, hidden=self._hidden, told=self._told, died=self._runner_died)
 
     def _runner_died(self) -> None:
-        if not self._is_stopping:
+        if self._is_stopping:
+            return
+        if self._runner.is_retired:
+            log.info("the runner of an earlier agent has left")
+        else:
             log.error("the runner died; its executions are lost")
-            self._tasks.spawn(self._replace_runner())
+        self._tasks.spawn(self._replace_runner())
+
+    def _retire_outdated_runner(self) -> None:
+        """Let a runner of another version of this program go as soon as it keeps nothing; a new one takes its place."""
+        if self._runner.is_outdated and self._runner.takes_work and not self._is_runner_needed():
+            self._runner.retire()
+
+    def _is_runner_needed(self) -> bool:
+        return any(live.is_handed_to_runner or live.is_leaving_line for live in self._live.values())
 
     async def _replace_runner(self) -> None:
         await self._runner.close()
@@ -333,7 +356,7 @@ class Executions:
             try:
                 await self._runner.connect()
                 break
-            except Internal as error:
+            except EdgeError as error:
                 log.warning("%s", error.message)
                 await asyncio.sleep(_RUNNER_RETRY_SECONDS)
         await self._settle()
@@ -344,18 +367,19 @@ class Executions:
         lost: list[Live] = []
         for live in list(self._live.values()):
             live.is_handed_to_runner = live.entry.id in known
+            self._line.note(live)
             if live.is_handed_to_runner:
                 self._note_adopted(live)
                 if live.reporting is not None:
                     self._resume_in_runner(live, live.reporting)
             elif live.entry.end is not None:
                 self._report_what_is_left(live)
-            elif not live.is_accepted or live.is_leaving_line or live.entry.id in self._waiting:
+            elif not live.is_accepted or live.is_leaving_line or live.entry.id in self._line:
                 continue  # it is or will be in line for this runner
             elif lost_ones.surely_never_started(
                 live.entry, boot_id=self._boot_id, runner_instance=self._runner.instance_id
             ):
-                self._waiting.append(live.entry.id)
+                self._line.append(live.entry.id)
             else:
                 lost.append(live)
         for stray in known - set(self._live):
@@ -363,6 +387,7 @@ class Executions:
             self._runner.send("forget", id=stray)
         if lost:
             await self._declare_lost(lost)
+        self._retire_outdated_runner()
         self._hand_over()
 
     def _note_adopted(self, live: Live) -> None:
@@ -388,8 +413,11 @@ class Executions:
             self._send(report)
 
     def _refuse(self, execution_id: str, error: EdgeError) -> None:
+        self._send_if_attached(reports.refused(execution_id, error))
+
+    def _send_if_attached(self, report: pb.ExecutionReport) -> None:
         if self._send is not None:
-            self._send(reports.refused(execution_id, error))
+            self._send(report)
 
 
 def _misses_output(end: dict[str, Any], reporting: Reporting) -> bool:

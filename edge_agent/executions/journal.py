@@ -1,49 +1,46 @@
 """The node's journal: what was accepted, handed over, started, ended and forgotten, on disk before anyone is told.
 
-An append-only file of JSON lines, each with a checksum. Many records share one fsync. A torn last line is what a crash
-leaves and is dropped; a line damaged elsewhere is passed over and the file kept aside.
+An append-only file of records, written anew without what is forgotten when that is most of it. Many records share one
+fsync. What the file says is in `journal_records`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import logging
 import os
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from edge_wire.errors import JournalFull
+from edge_agent.executions import journal_records as records
+from edge_agent.executions.journal_records import Contents, Entry, Record
+from edge_wire.errors import DirectoryNotWritable, JournalFull
 
 log = logging.getLogger(__name__)
 
 ENTRIES_LIMIT = 10_000
 BYTES_LIMIT = 64 * 1024 * 1024
+"""Of what the journal must keep; with what is forgotten and not cleared away yet the file may be twice as large."""
+DIRECTORY = "executions"
+"""Where it lies in the agent's data directory."""
+_FILE = "journal"
 _COMPACT_AT = 4 * 1024 * 1024
 _RETRY_SECONDS = 1.0
+Result = TypeVar("Result")
 
 
-@dataclass(kw_only=True)
-class Entry:
-    """What the journal holds of one execution."""
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """One record that is not on disk yet."""
 
-    id: str
-    runner_instance: str
-    """The runner that may have been told to start it; empty while none was."""
-    boot_id: str
-    request: dict[str, Any] = field(repr=False)
-    """Empty once it ended: scripts are large, and environments may hold secrets."""
-    started: dict[str, Any] | None = None
-    end: dict[str, Any] | None = None
-
-    def note_end(self, end: Mapping[str, Any]) -> None:
-        """It is over, and nobody will start it again."""
-        self.end = dict(end)
-        self.request = {}
+    line: bytes
+    done: asyncio.Future[None]
+    entry: Entry | None = None
+    """The execution that exists only once this is on disk."""
 
 
 class Journal:
@@ -51,74 +48,103 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._path = directory / "journal"
+        self._path = directory / _FILE
         self._file: int | None = None
         self._size = 0
         self._compact_at = _COMPACT_AT
+        self._kept_bytes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._waiting: list[tuple[dict[str, Any], asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
+        self._stored: dict[str, Entry] = {}
+        """Those among the entries whose acceptance is on disk."""
         self.entries: dict[str, Entry] = {}
+        self.forgotten = records.Forgotten()
 
     async def open(self) -> None:
-        """Read what is there and write it anew, without what is forgotten."""
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.entries = _replay(self._path)
-        await self._off_loop(self._compact)
+        """Read what is there and write it anew, without what is forgotten, if the disk has room for that.
+
+        Raises DirectoryNotWritable when it cannot even be read: nobody knows then what must not be started again.
+        """
+        try:
+            contents = await self._off_loop(_prepare, self._directory)
+        except OSError as error:
+            raise DirectoryNotWritable(f"{self._directory} cannot be used ({error.strerror})") from None
+        self.entries, self.forgotten = contents.entries, contents.forgotten
+        self._stored = dict(contents.entries)
+        self._kept_bytes = sum(entry.size for entry in self.entries.values())
+        try:
+            await self._compact()
+        except OSError as error:
+            log.warning("the journal goes on as it was: %s", error.strerror)
+            await self._off_loop(self._go_on, contents.sound_size)
 
     async def close(self) -> None:
         """Write what waits."""
         while self._writer is not None:
             await asyncio.wait({self._writer})
         self._thread.shutdown()
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self._let_go()
 
     def require_room(self) -> None:
-        """Raise JournalFull when no new execution may be accepted."""
+        """Raise JournalFull when no new execution may be accepted. An end is never refused."""
         if len(self.entries) >= ENTRIES_LIMIT:
             raise JournalFull(f"{len(self.entries)} executions wait in the node's journal for their acknowledgement")
-        if self._size >= BYTES_LIMIT:
+        if self._kept_bytes >= BYTES_LIMIT:
             raise JournalFull("the node's journal has reached its size limit")
 
     async def accept(self, entry: Entry) -> None:
         """Store a new execution; on disk when it returns. Raises JournalFull when the disk takes nothing."""
         self.entries[entry.id] = entry
         try:
-            await self._append(_accepted_record(entry))
+            await self._append(records.accepted(entry), entry)
         except OSError as error:
-            del self.entries[entry.id]
+            self._drop(entry.id)
             raise JournalFull(f"the node's disk takes nothing ({error.strerror})") from None
 
     async def hand_over(self, execution_id: str, runner_instance: str) -> None:
         """Store which runner will be told to start it; on disk when it returns, however long the disk is full."""
         self.entries[execution_id].runner_instance = runner_instance
-        await self._append_at_last({"type": "handed", "id": execution_id, "runner_instance": runner_instance})
+        await self._append_at_last(records.handed(execution_id, runner_instance))
 
     def note_not_handed(self, execution_id: str) -> None:
         """Store that no runner was told of it after all; `close` waits for it."""
         self.entries[execution_id].runner_instance = ""
-        self._append_unheard({"type": "handed", "id": execution_id, "runner_instance": ""})
+        self._append_unheard(records.handed(execution_id, ""))
 
     def note_started(self, execution_id: str, facts: Mapping[str, Any]) -> None:
         """Store that a process runs; nobody waits for it."""
         self.entries[execution_id].started = dict(facts)
-        self._append_unheard({"type": "started", "id": execution_id, "facts": dict(facts)})
+        self._append_unheard(records.started(execution_id, facts))
 
     async def end(self, execution_id: str, end: Mapping[str, Any]) -> None:
         """Store an end; on disk when it returns, however long the disk is full."""
-        self.entries[execution_id].note_end(end)
-        await self._append_at_last({"type": "ended", "id": execution_id, "end": dict(end)})
+        entry = self.entries[execution_id]
+        entry.note_end(end)
+        record = records.ended(execution_id, end)
+        self._resize(entry, len(records.to_line(record)))
+        await self._append_at_last(record)
 
     def forget(self, execution_id: str) -> None:
         """Store that the end was acknowledged; nobody waits for it."""
-        if self.entries.pop(execution_id, None) is not None:
-            self._append_unheard({"type": "forgotten", "id": execution_id})
+        if execution_id in self.entries:
+            self._drop(execution_id)
+            self.forgotten.add(execution_id)
+            self._append_unheard(records.forgotten(execution_id))
 
-    # --- inside --------------------------------------------------------------------------------------------------
+    # --- what is kept --------------------------------------------------------------------------------------------
 
-    async def _append_at_last(self, record: dict[str, Any]) -> None:
+    def _drop(self, execution_id: str) -> None:
+        self._resize(self.entries.pop(execution_id), 0)
+        self._stored.pop(execution_id, None)
+
+    def _resize(self, entry: Entry, size: int) -> None:
+        self._kept_bytes += size - entry.size
+        entry.size = size
+
+    # --- appending -----------------------------------------------------------------------------------------------
+
+    async def _append_at_last(self, record: Record) -> None:
         """Append, waiting for a disk that takes nothing."""
         while True:
             try:
@@ -129,147 +155,138 @@ class Journal:
             else:
                 return
 
-    def _append_unheard(self, record: dict[str, Any]) -> None:
+    def _append_unheard(self, record: Record) -> None:
         self._append(record).add_done_callback(lambda future: future.cancelled() or future.exception())
 
-    def _append(self, record: dict[str, Any]) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, future))
+    def _append(self, record: Record, entry: Entry | None = None) -> asyncio.Future[None]:
+        line = records.to_line(record)
+        if entry is not None:
+            self._resize(entry, len(line))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(line=line, done=done, entry=entry))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
-        return future
+        return done
 
     async def _write_all(self) -> None:
         """Write until nothing waits; what arrives during one fsync shares the next."""
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                failure: Exception | None = None
+                failure: OSError | None = None
                 try:
-                    await self._off_loop(self._write, [record for record, _ in batch])
+                    await self._clear_away()
+                    await self._off_loop(self._write, b"".join(waiting.line for waiting in batch))
                 except OSError as error:
                     failure = error
-                for _, future in batch:
-                    _settle(future, failure)
+                for waiting in batch:
+                    self._settle(waiting, failure)
         finally:
             self._writer = None
 
-    async def _off_loop(self, work: Any, *arguments: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+    def _settle(self, waiting: _Waiting, failure: OSError | None) -> None:
+        if failure is None and waiting.entry is not None:
+            self._stored[waiting.entry.id] = waiting.entry
+        if waiting.done.done():
+            return  # nobody waits for it any more
+        if failure is None:
+            waiting.done.set_result(None)
+        else:
+            waiting.done.set_exception(failure)
 
-    def _write(self, records: list[dict[str, Any]]) -> None:
-        if self._file is None or self._size > self._compact_at:
-            self._compact()
+    def _write(self, data: bytes) -> None:
         assert self._file is not None
-        data = b"".join(_line(record) for record in records)
         try:
             _write_fully(self._file, data)
             os.fdatasync(self._file)
         except OSError:
-            os.ftruncate(self._file, self._size)
+            self._cut(self._size)
             raise
         self._size += len(data)
 
-    def _compact(self) -> None:
-        records = [record for entry in list(self.entries.values()) for record in _records(entry)]
-        data = b"".join(_line(record) for record in records)
-        scratch = self._path.with_name("journal.new")
+    def _cut(self, size: int) -> None:
+        """Take back what was written in part; a file that even that is impossible for is not appended to any more."""
+        assert self._file is not None
+        try:
+            os.ftruncate(self._file, size)
+        except OSError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    async def _off_loop(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    # --- writing it anew -----------------------------------------------------------------------------------------
+
+    async def _clear_away(self) -> None:
+        """Write the file anew when most of it is forgotten. Raises OSError when there is no file to append to."""
+        if self._file is not None and self._size <= max(self._compact_at, 2 * self._kept_bytes):
+            return
+        try:
+            await self._compact()
+        except OSError as error:
+            if self._file is None:
+                raise
+            log.warning("the journal cannot be written anew and grows: %s", error.strerror)
+            self._compact_at = self._size + _COMPACT_AT
+
+    async def _compact(self) -> None:
+        """Only what is on disk already goes into the new file: nobody may find there what was refused."""
+        said = [record for entry in self._stored.values() for record in records.all_of(entry)]
+        said += [records.forgotten(execution_id) for execution_id in self.forgotten]
+        await self._off_loop(self._replace, said)
+        self._compact_at = _COMPACT_AT
+
+    def _replace(self, said: Sequence[Record]) -> None:
+        data = b"".join(records.to_line(record) for record in said)
+        scratch = self._path.with_name(f"{_FILE}.new")
         descriptor = os.open(scratch, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _write_fully(descriptor, data)
             os.fsync(descriptor)
+            scratch.replace(self._path)
         except OSError:
             os.close(descriptor)
+            with contextlib.suppress(OSError):
+                scratch.unlink()  # it would take the space that the old file needs
             raise
-        scratch.replace(self._path)
-        _sync_directory(self._directory)
-        if self._file is not None:
-            os.close(self._file)
+        self._let_go()
         self._file, self._size = descriptor, len(data)
-        self._compact_at = max(_COMPACT_AT, 2 * len(data))
+        try:
+            _sync_directory(self._directory)
+        except OSError:
+            self._let_go()  # after a power loss the old file might be back: nothing may be promised in the new one
+            raise
+
+    def _go_on(self, sound_size: int) -> None:
+        """Append to the file that is there, behind its last whole line; without one, to none before there is room."""
+        with contextlib.suppress(OSError):
+            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            self._size = sound_size
+            self._cut(sound_size)
 
 
-def _settle(future: asyncio.Future[None], failure: Exception | None) -> None:
-    if future.done():
-        return
-    if failure is None:
-        future.set_result(None)
-    else:
-        future.set_exception(failure)
-
-
-def _accepted_record(entry: Entry) -> dict[str, Any]:
-    return {
-        "type": "accepted",
-        "id": entry.id,
-        "runner_instance": entry.runner_instance,
-        "boot_id": entry.boot_id,
-        "request": entry.request,
-    }
-
-
-def _records(entry: Entry) -> list[dict[str, Any]]:
-    records = [_accepted_record(entry)]
-    if entry.started is not None:
-        records.append({"type": "started", "id": entry.id, "facts": entry.started})
-    if entry.end is not None:
-        records.append({"type": "ended", "id": entry.id, "end": entry.end})
-    return records
-
-
-def _line(record: dict[str, Any]) -> bytes:
-    body = json.dumps(record, separators=(",", ":")).encode()
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def _replay(path: Path) -> dict[str, Entry]:
+def read_journal(directory: Path) -> Contents:
+    """What the journal of a directory says now, while its agent may be writing. Raises OSError."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        return records.read((directory / _FILE).read_bytes())
     except FileNotFoundError:
-        return {}
-    entries: dict[str, Entry] = {}
-    damaged = 0
-    for line in lines[:-1]:  # what follows the last newline was torn by a crash
-        record = _read_line(line)
-        if record is None:
-            damaged += 1
-            continue
-        _apply(entries, record)
-    if damaged:
-        aside = path.with_name("journal.damaged")
-        aside.write_bytes(b"\n".join(lines))
-        log.error("the journal had %d damaged lines; the rest is used, the file is kept as %s", damaged, aside.name)
-    return entries
+        return Contents()
 
 
-def _read_line(line: bytes) -> dict[str, Any] | None:
-    checksum, _, body = line.partition(b" ")
-    try:
-        if int(checksum, 16) != zlib.crc32(body):
-            return None
-        record = json.loads(body)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _apply(entries: dict[str, Entry], record: dict[str, Any]) -> None:
-    execution_id, kind = record["id"], record["type"]
-    if kind == "accepted":
-        entries[execution_id] = Entry(
-            id=execution_id,
-            runner_instance=record["runner_instance"],
-            boot_id=record["boot_id"],
-            request=record["request"],
-        )
-    elif execution_id in entries and kind == "handed":
-        entries[execution_id].runner_instance = record["runner_instance"]
-    elif execution_id in entries and kind == "started":
-        entries[execution_id].started = record["facts"]
-    elif execution_id in entries and kind == "ended":
-        entries[execution_id].note_end(record["end"])
-    elif kind == "forgotten":
-        entries.pop(execution_id, None)
+def _prepare(directory: Path) -> Contents:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _sync_directory(directory.parent)
+    contents = read_journal(directory)
+    if contents.damaged:
+        log.error("the journal has %d damaged lines; the rest is used", contents.damaged)
+        with contextlib.suppress(OSError):
+            (directory / f"{_FILE}.damaged").write_bytes((directory / _FILE).read_bytes())
+    return contents
 
 
 def _write_fully(descriptor: int, data: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edge_agent.executions.journal import Entry
+from edge_agent.executions.journal_records import Entry
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from edge_agent.executions import ends
-from edge_agent.executions.journal import Entry
+from edge_agent.executions.journal_records import Entry
 from edge_agent.runner import leftovers
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_agent.executions import ends
-from edge_agent.executions.journal import Entry
+from edge_agent.executions.journal_records import Entry
 from edge_agent.runner.protocol import Message
 from edge_wire.errors import EdgeError
 from edge_wire.v1 import command_pb2
@@ -50,6 +50,12 @@ def ended(entry: Entry) -> pb.ExecutionReport:
     """It is over."""
     assert entry.end is not None
     return pb.ExecutionReport(execution_id=entry.id, end=ends.to_message(entry.end))
+
+
+def forgotten(execution_id: str) -> pb.ExecutionReport:
+    """It is over, its end was acknowledged and is not kept."""
+    end = ends.lost("unknown_to_node", "the node has handed over its end before and forgotten it", was_started=False)
+    return pb.ExecutionReport(execution_id=execution_id, end=ends.to_message(end))
 
 
 def refused(execution_id: str, error: EdgeError) -> pb.ExecutionReport:

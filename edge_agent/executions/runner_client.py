@@ -13,7 +13,8 @@ from typing import Any
 import edge_agent
 from edge_agent.runner import protocol
 from edge_agent.runner.protocol import Message
-from edge_wire.errors import Internal
+from edge_wire.errors import Internal, ProtocolUnsupported
+from edge_wire.release import PROGRAM
 
 _CONNECT_SECONDS = 15.0
 _PROBE_SECONDS = 0.01
@@ -37,12 +38,16 @@ class RunnerClient:
         self._died = died
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
+        self.is_retired = False
+        """It was told to leave when it keeps nothing, and gets no more work."""
+        self.is_outdated = False
+        """It is of another version of this program."""
         self.instance_id = ""
         self.executions: dict[str, dict[str, Any]] = {}
         """What it held when we connected."""
 
     async def connect(self) -> None:
-        """Connect to the runner, starting one when there is none. Raises Internal."""
+        """Connect to the runner, starting one when there is none. Raises Internal, ProtocolUnsupported."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         deadline = asyncio.get_running_loop().time() + _CONNECT_SECONDS
         is_launched = False
@@ -64,9 +69,14 @@ class RunnerClient:
         self._reading = asyncio.create_task(self._read(reader, decoder, rest))
 
     @property
-    def is_connected(self) -> bool:
-        """Whether there is a runner that hears."""
-        return self._reading is not None and not self._reading.done()
+    def takes_work(self) -> bool:
+        """Whether there is a runner that hears and stays."""
+        return self._reading is not None and not self._reading.done() and not self.is_retired
+
+    def retire(self) -> None:
+        """Have it leave once it keeps nothing; `died` is called then."""
+        self.is_retired = True
+        self.send("quit")
 
     def send(self, type_: str, payload: bytes = b"", **fields: Any) -> None:
         """Send one order; an order to a dead runner is void."""
@@ -95,10 +105,15 @@ class RunnerClient:
                 raise ConnectionResetError
             messages = decoder.feed(data)
             if messages:
-                welcome = messages[0]
-                self.instance_id = welcome.fields["instance_id"]
-                self.executions = {item["id"]: item for item in welcome.fields["executions"]}
+                self._take_welcome(messages[0].fields)
                 return messages[1:]
+
+    def _take_welcome(self, said: Mapping[str, Any]) -> None:
+        if protocol.agreed(said.get("protocols", [1])) is None:
+            raise ProtocolUnsupported("the node's runner is of a program that this agent does not understand")
+        self.is_outdated = said.get("program", "") != PROGRAM
+        self.instance_id = said["instance_id"]
+        self.executions = {item["id"]: item for item in said["executions"]}
 
     async def _read(self, reader: asyncio.StreamReader, decoder: protocol.Decoder, first: list[Message]) -> None:
         messages = first
@@ -126,7 +141,7 @@ def runner_environment(hidden: Collection[str]) -> Mapping[str, str]:
 def _launch(directory: Path, environment: Mapping[str, str]) -> None:
     """Start a detached runner. The intermediate shell makes it a child of init, so nobody has to wait for it."""
     root = str(Path(edge_agent.__file__).resolve().parent.parent)
-    command = [sys.executable, "-I", "-S", "-c", _BOOT, root, str(directory)]
+    command = [sys.executable, "-I", "-S", "-c", _BOOT, root, str(directory), PROGRAM]
     subprocess.run(
         ["/bin/sh", "-c", '"$@" >/dev/null 2>runner.log </dev/null &', "sh", *command],
         cwd=directory,

@@ -2,15 +2,22 @@
 
 A message is 4 bytes of header length, 4 bytes of payload length (both big-endian), the header as UTF-8 JSON with at
 least `type`, and the payload. Standard library only: the runner must outlive the agent that it came with.
+
+Agent and runner may be of different versions. Within one number of PROTOCOLS there are only additions: a field that may
+be left out, and something new that the runner says, which an agent that does not know it passes over. Whatever else
+changes is a new number; a program drops an old one only when no agent can be updated from a program that had no newer.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+PROTOCOLS = (1,)
+"""What this program speaks. The runner says it in its welcome; one that does not say it speaks 1."""
 HEADER_LIMIT = 4 * 1024 * 1024
 PAYLOAD_LIMIT = 1024 * 1024
 _LENGTHS = struct.Struct(">II")
@@ -27,6 +34,11 @@ class Message:
     type: str
     fields: dict[str, Any] = field(default_factory=dict)
     payload: bytes = b""
+
+
+def agreed(theirs: Collection[int]) -> int | None:
+    """The newest that both sides speak, None when there is none."""
+    return max(set(PROTOCOLS) & set(theirs), default=None)
 
 
 def encode(type_: str, payload: bytes = b"", **fields: Any) -> bytes:

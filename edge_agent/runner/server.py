@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from edge_agent.runner import agent_link, directory, leftovers, spawn, terminal
+from edge_agent.runner import agent_link, directory, leftovers, protocol, spawn, terminal
 from edge_agent.runner import execution as executions
 from edge_agent.runner.agent_link import AgentLink
 from edge_agent.runner.delivery import Delivery
@@ -34,8 +34,9 @@ _POLL_SECONDS = 0.02
 class Runner:
     """Owns every execution of a node."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, program: str) -> None:
         self._directory = path
+        self._program = program
         self._selector = selectors.DefaultSelector()
         self._executions: dict[str, Execution] = {}
         self._instance_id = str(uuid4())
@@ -173,7 +174,13 @@ class Runner:
         self._is_leaving = False  # that was the wish of an earlier agent
         self._agent.attach(connection)
         snapshots = [execution.snapshot() for execution in self._executions.values()]
-        self._agent.send("welcome", instance_id=self._instance_id, executions=snapshots)
+        self._agent.send(
+            "welcome",
+            protocols=protocol.PROTOCOLS,
+            program=self._program,
+            instance_id=self._instance_id,
+            executions=snapshots,
+        )
 
     def _drop_agent(self) -> None:
         self._agent.drop()
@@ -270,11 +277,14 @@ class Runner:
 
 
 def main() -> None:
-    """Entry point: the directory is the only argument."""
-    path = Path(sys.argv[1])
+    """Entry point: the directory, and which version of the program this is.
+
+    Whoever starts it may be an agent from before an update that replaced this file under it and say no version.
+    """
+    path, program = Path(sys.argv[1]), "".join(sys.argv[2:3])
     if not directory.lock(path, IDLE_SECONDS):
         return  # another runner is alive
-    runner = Runner(path)
+    runner = Runner(path, program)
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which commands would inherit
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell that starts something in the background ignores it

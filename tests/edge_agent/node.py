@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.executions.executions import Executions
+from edge_agent.executions.journal import Journal
 from edge_agent.runner import leftovers
 from edge_agent.settings import HIDDEN
 from edge_wire.v1 import command_pb2
@@ -45,7 +46,11 @@ class Node:
     async def start(self, *, concurrency: int = 4) -> None:
         """A new agent process would do this; the session comes with it."""
         self._executions = Executions(
-            data_dir=self.data_dir, concurrency=concurrency, spool_bytes=256 * 1024, hidden=HIDDEN
+            journal=Journal(self.data_dir / "executions"),
+            runner_dir=self.data_dir / "runner",
+            concurrency=concurrency,
+            spool_bytes=256 * 1024,
+            hidden=HIDDEN,
         )
         await self._executions.start()
         self.attach()

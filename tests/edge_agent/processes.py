@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from edge_agent.runner import leftovers
 from edge_agent.runner.protocol import Decoder, Message, encode
+from edge_wire.release import PROGRAM
 from tests.support.eventually import eventually
 
 BOOT = "import sys; from edge_agent.runner import server; {change}; server.main()"
@@ -183,11 +184,13 @@ class Runner:
         """The newest one."""
         return self.processes[-1]
 
-    def launch(self, *, idle_seconds: float = 10.0, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def launch(
+        self, *, idle_seconds: float = 10.0, under: Sequence[str] = (), program: str = PROGRAM
+    ) -> subprocess.Popen[bytes]:
         """Start it, by a program that is replaced by it if there is one to go through."""
         self.directory.mkdir(exist_ok=True, mode=0o700)
         boot = BOOT.format(change=f"server.IDLE_SECONDS = {idle_seconds}")
-        command = [*under, sys.executable, "-c", boot, str(self.directory)]
+        command = [*under, sys.executable, "-c", boot, str(self.directory), program]
         with (self.directory / "runner.log").open("ab") as log:
             self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
         return self.process

@@ -162,6 +162,24 @@ async def test_a_start_that_is_sent_again_starts_nothing_and_reports_again(node:
     assert log.read_text() == "ran\n"
 
 
+async def test_a_start_that_comes_after_the_end_was_acknowledged_starts_nothing(node: Node, tmp_path: Path) -> None:
+    await node.start()
+    shell = f"echo ran >> {tmp_path / 'log'}"
+    execution_id = node.run(shell)
+    await node.end(execution_id)
+    node.acknowledge(execution_id)
+    for _ in range(2):
+        node.attach()
+        node.run(shell, execution_id=execution_id)
+        end = await node.end(execution_id)
+        assert (end.outcome, end.error_code) == (command_pb2.OUTCOME_LOST, "unknown_to_node")
+        assert end.started == error_pb2.STARTED_UNKNOWN
+        node.acknowledge(execution_id)
+        assert node.executions.inventory() == []
+        await node.restart()
+    assert (tmp_path / "log").read_text() == "ran\n"
+
+
 async def test_an_unacknowledged_end_is_reported_again_in_every_session(node: Node) -> None:
     await node.start()
     execution_id = node.run("echo hi; exit 3")

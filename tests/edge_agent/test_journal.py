@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from edge_agent.executions.journal import BYTES_LIMIT, ENTRIES_LIMIT, Entry, Journal
-from edge_wire.errors import JournalFull
-from tests.support.eventually import eventually
+from edge_agent.executions import journal_records
+from edge_agent.executions.journal import Journal, read_journal
+from edge_agent.executions.journal_records import Entry
+from edge_wire.errors import DirectoryNotWritable
 
 FIRST, SECOND, THIRD = (f"{number:08x}-0000-4000-8000-000000000000" for number in (1, 2, 3))
 REQUEST = {"argv": ["echo", "hi"], "timeout": None, "kill_after": 5.0, "exact": False}
@@ -23,7 +21,13 @@ END = {"outcome": "failed", "exit_code": 3, "stdout_bytes": 12}
 
 def entry(execution_id: str, *, argument: str = "hi") -> Entry:
     request = {**REQUEST, "argv": ["echo", argument]}
-    return Entry(id=execution_id, runner_instance="runner-1", boot_id="boot-1", request=request)
+    return Entry(
+        id=execution_id,
+        runner_instance="runner-1",
+        boot_id="boot-1",
+        request=request,
+        accepted_at="2026-03-01T12:00:00+00:00",
+    )
 
 
 async def reopened(directory: Path) -> dict[str, Entry]:
@@ -56,13 +60,29 @@ async def test_what_was_accepted_started_and_ended_is_there_after_a_crash(tmp_pa
     assert (found[THIRD].started, found[THIRD].end) == (None, None)
 
 
-async def test_what_was_forgotten_is_gone_and_takes_no_place(tmp_path: Path) -> None:
+async def test_what_was_forgotten_is_gone_but_for_its_id(tmp_path: Path) -> None:
     journal = await journal_of(tmp_path, FIRST, SECOND)
     await journal.end(FIRST, END)
     journal.forget(FIRST)
     await journal.close()
     assert list(await reopened(tmp_path)) == [SECOND]
-    assert FIRST.encode() not in (tmp_path / "journal").read_bytes()
+    again = await journal_of(tmp_path)
+    assert (FIRST in again.forgotten, SECOND in again.forgotten) == (True, False)
+    await again.close()
+    lines = [line for line in (tmp_path / "journal").read_bytes().splitlines() if FIRST.encode() in line]
+    assert lines == [journal_records.to_line(journal_records.forgotten(FIRST)).rstrip()]
+
+
+async def test_only_the_newest_forgotten_ids_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_records, "FORGOTTEN_LIMIT", 2)
+    journal = await journal_of(tmp_path, FIRST, SECOND, THIRD)
+    for execution_id in (FIRST, SECOND, THIRD):
+        await journal.end(execution_id, END)
+        journal.forget(execution_id)
+    await journal.close()
+    again = await journal_of(tmp_path)
+    assert list(again.forgotten) == list(journal.forgotten) == [SECOND, THIRD]
+    await again.close()
 
 
 async def test_what_was_to_be_run_is_not_kept_longer_than_until_its_end(tmp_path: Path) -> None:
@@ -74,6 +94,12 @@ async def test_what_was_to_be_run_is_not_kept_longer_than_until_its_end(tmp_path
     await journal.close()
     assert (await reopened(tmp_path))[FIRST].end == END
     assert b"a secret" not in (tmp_path / "journal").read_bytes()
+
+
+async def test_a_journal_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    with pytest.raises(DirectoryNotWritable, match="cannot be used"):
+        await Journal(tmp_path).open()
 
 
 async def test_a_directory_without_a_journal_is_an_empty_one(tmp_path: Path) -> None:
@@ -89,6 +115,34 @@ async def test_a_last_line_that_a_crash_tore_is_dropped_wherever_it_was_torn(tmp
         (tmp_path / "journal").write_bytes(whole[:length])
         assert list(await reopened(tmp_path)) == [FIRST]
     assert not (tmp_path / "journal.damaged").exists()
+
+
+def whole_life(execution_id: str) -> list[bytes]:
+    """The lines of an execution from first to last."""
+    records = [
+        journal_records.accepted(entry(execution_id)),
+        journal_records.handed(execution_id, "runner-2"),
+        journal_records.started(execution_id, STARTED),
+        journal_records.ended(execution_id, END),
+        journal_records.forgotten(execution_id),
+    ]
+    return [journal_records.to_line(record) for record in records]
+
+
+@pytest.mark.parametrize("rest", [b"", b"\0", b"\xff"], ids=["nothing", "zeros", "ones"])
+@pytest.mark.parametrize("kept", range(5), ids=["accepted", "handed", "started", "ended", "forgotten"])
+def test_a_power_loss_within_any_record_leaves_what_was_true_before_it(kept: int, rest: bytes) -> None:
+    """At every byte; behind it is nothing, or what the disk had there, up to the line's end or beyond it."""
+    lines = whole_life(FIRST)
+    before, torn = b"".join(lines[:kept]), lines[kept]
+    expected = journal_records.read(before)
+    for place in range(len(torn)):
+        for tail in {rest * (len(torn) - place), rest * (len(torn) - place - 1) + b"\n", rest * 4096}:
+            found = journal_records.read(before + torn[:place] + tail)
+            if place == len(torn) - 1 and tail == b"\n":
+                continue  # that is the whole line
+            assert found.entries == expected.entries
+            assert list(found.forgotten) == list(expected.forgotten)
 
 
 async def test_after_a_torn_line_the_journal_goes_on(tmp_path: Path) -> None:
@@ -116,6 +170,22 @@ async def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
     assert list(await reopened(tmp_path)) == [SECOND]
 
 
+async def test_a_record_that_says_less_than_it_must_counts_as_damaged_and_a_new_kind_does_not(tmp_path: Path) -> None:
+    await (await journal_of(tmp_path, FIRST)).close()
+    odd = [{"type": "accepted", "id": SECOND}, {"id": FIRST}, {"type": "of a newer agent", "id": FIRST}]
+    with (tmp_path / "journal").open("ab") as file:
+        file.write(b"".join(journal_records.to_line(record) for record in odd))
+    assert read_journal(tmp_path).damaged == 2
+    assert list(await reopened(tmp_path)) == [FIRST]
+
+
+async def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    record = journal_records.accepted(entry(FIRST))
+    del record["at"]
+    (tmp_path / "journal").write_bytes(journal_records.to_line(record))
+    assert (await reopened(tmp_path))[FIRST].request["argv"] == ["echo", "hi"]
+
+
 async def test_a_file_of_noise_is_not_fatal(tmp_path: Path) -> None:
     (tmp_path / "journal").write_bytes(bytes(range(256)) * 100)
     assert await reopened(tmp_path) == {}
@@ -129,72 +199,6 @@ async def test_an_id_never_becomes_a_path(tmp_path: Path) -> None:
     assert list(await reopened(directory)) == ids
     assert [path.name for path in directory.iterdir()] == ["journal"]
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
-
-
-# --- full ----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_journal_with_too_many_entries_takes_no_more(tmp_path: Path) -> None:
-    journal = await journal_of(tmp_path)
-    journal.entries.update({str(number): entry(str(number)) for number in range(ENTRIES_LIMIT - 1)})
-    journal.require_room()
-    journal.entries["last"] = entry("last")
-    with pytest.raises(JournalFull, match=str(ENTRIES_LIMIT)):
-        journal.require_room()
-    journal.forget("last")
-    journal.require_room()
-    await journal.close()
-
-
-async def test_a_journal_that_is_too_large_takes_no_more(tmp_path: Path) -> None:
-    journal = await journal_of(tmp_path)
-    for execution_id in (FIRST, SECOND):
-        await journal.accept(entry(execution_id, argument="x" * (BYTES_LIMIT // 2)))
-    with pytest.raises(JournalFull, match="size limit"):
-        journal.require_room()
-    await journal.close()
-
-
-@contextmanager
-def full_disk(*, after: int) -> Iterator[None]:
-    """No file of this process grows beyond this many bytes; what fits of a write is written, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (after, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-async def test_a_full_disk_refuses_and_keeps_what_was_there(tmp_path: Path) -> None:
-    journal = await journal_of(tmp_path, FIRST)
-    size = (tmp_path / "journal").stat().st_size
-    with full_disk(after=size + 10), pytest.raises(JournalFull, match="disk takes nothing"):
-        await journal.accept(entry(SECOND))
-    assert list(journal.entries) == [FIRST]
-    assert (tmp_path / "journal").stat().st_size == size
-    await journal.close()
-    assert list(await reopened(tmp_path)) == [FIRST]
-
-
-async def test_what_is_accepted_after_a_full_disk_is_there_after_a_crash(tmp_path: Path) -> None:
-    journal = await journal_of(tmp_path, FIRST)
-    with full_disk(after=(tmp_path / "journal").stat().st_size + 10), pytest.raises(JournalFull):
-        await journal.accept(entry(SECOND))
-    await journal.accept(entry(THIRD))
-    await journal.close()
-    assert list(await reopened(tmp_path)) == [FIRST, THIRD]
-
-
-async def test_an_end_waits_for_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    journal = await journal_of(tmp_path, FIRST)
-    with full_disk(after=(tmp_path / "journal").stat().st_size):
-        ending = eventually(lambda: "waits for the disk" in caplog.text)
-        writing = asyncio.create_task(journal.end(FIRST, END))
-        await ending
-    await writing
-    await journal.close()
-    assert (await reopened(tmp_path))[FIRST].end == END
 
 
 # --- on the disk ---------------------------------------------------------------------------------------------------
@@ -220,14 +224,15 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 async def test_every_promise_is_on_the_disk_before_it_is_given(tmp_path: Path, synced: list[Path]) -> None:
-    journal = await journal_of(tmp_path)
-    assert synced == [tmp_path / "journal.new", tmp_path]
+    directory = tmp_path / "executions"
+    journal = await journal_of(directory)
+    assert synced == [tmp_path, directory / "journal.new", directory]
     synced.clear()
     await journal.accept(entry(FIRST))
-    assert synced == [tmp_path / "journal"]
+    assert synced == [directory / "journal"]
     synced.clear()
     await journal.end(FIRST, END)
-    assert synced == [tmp_path / "journal"]
+    assert synced == [directory / "journal"]
     await journal.close()
 
 

@@ -12,8 +12,9 @@ import pytest
 from edge_agent import identity as identities
 from edge_agent.status import StatusFile, collect_status, render
 from tests.edge_agent.test_identity import IDENTITY
+from tests.edge_agent.test_journal import END, FIRST, SECOND, STARTED, THIRD, journal_of
 
-EXECUTIONS = {"waiting": 1, "running": 2, "unacknowledged": 3}
+EMPTY = "commands  0 waiting, 0 running, 0 unacknowledged", "journal   0.0 of 64 MiB, at most 10000 commands"
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def running(data_dir: Path) -> Iterator[StatusFile]:
 def test_a_connected_node_is_told_in_a_few_lines(tmp_path: Path) -> None:
     identities.save_identity(tmp_path, IDENTITY)
     with running(tmp_path) as file:
-        file.write(state="connected", error="", executions=EXECUTIONS, admin_url="https://one.example:44100")
+        file.write(state="connected", error="", admin_url="https://one.example:44100")
         status = collect_status(tmp_path)
     assert (status["running"], status["enrolled"]) == (True, True)
     assert status["session"]["admin_url"] == "https://one.example:44100"
@@ -38,13 +39,52 @@ def test_a_connected_node_is_told_in_a_few_lines(tmp_path: Path) -> None:
         f"agent     running, data in {tmp_path}",
         f"session   connected since {status['session']['since']}",
         "admins    https://one.example:44100, https://two.example:44100",
-        "commands  1 waiting, 2 running, 3 unacknowledged",
+        *EMPTY,
     ]
+
+
+async def test_the_journal_is_shown_whether_or_not_an_agent_runs(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path / "executions", FIRST, SECOND, THIRD)
+    journal.note_started(FIRST, STARTED)
+    journal.note_started(SECOND, STARTED)
+    await journal.end(SECOND, END)
+    with running(tmp_path):
+        while_it_runs = collect_status(tmp_path)
+    await journal.close()
+    before = (tmp_path / "executions" / "journal").read_bytes()
+    status = collect_status(tmp_path)
+    assert status["journal"] == while_it_runs["journal"]
+    assert status["journal"] == {
+        "waiting": 1,
+        "running": 1,
+        "unacknowledged": 1,
+        "executions_limit": 10_000,
+        "bytes": sum(found.size for found in journal.entries.values()),
+        "bytes_limit": 64 * 1024 * 1024,
+        "oldest": "2026-03-01T12:00:00+00:00",
+        "damaged_lines": 0,
+    }
+    line = "commands  1 waiting, 1 running, 1 unacknowledged; oldest from 2026-03-01T12:00:00+00:00"
+    assert line in render(status).splitlines()
+    assert (tmp_path / "executions" / "journal").read_bytes() == before
+
+
+def test_a_journal_that_is_damaged_or_not_to_be_read_is_a_problem_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "executions").mkdir()
+    journal = tmp_path / "executions" / "journal"
+    journal.write_bytes(b"noise\n")
+    assert "problem   1 damaged lines in the journal" in render(collect_status(tmp_path)).splitlines()
+    assert [path.name for path in journal.parent.iterdir()] == ["journal"]
+    journal.unlink()
+    journal.mkdir()
+    assert (
+        f"journal   {journal.parent} cannot be read (Is a directory)" in render(collect_status(tmp_path)).splitlines()
+    )
 
 
 def test_a_problem_is_told_while_the_agent_runs(tmp_path: Path) -> None:
     with running(tmp_path) as file:
-        file.write(state="connecting", error="unavailable: no route to one.example", executions=EXECUTIONS)
+        file.write(state="connecting", error="unavailable: no route to one.example")
         lines = render(collect_status(tmp_path)).splitlines()
     assert "problem   unavailable: no route to one.example" in lines
     assert "node      not enrolled" in lines
@@ -52,7 +92,7 @@ def test_a_problem_is_told_while_the_agent_runs(tmp_path: Path) -> None:
 
 def test_an_agent_that_was_killed_is_not_called_connected(tmp_path: Path) -> None:
     with running(tmp_path) as file:
-        file.write(state="connected", error="", executions=EXECUTIONS)
+        file.write(state="connected", error="")
     status = collect_status(tmp_path)
     assert (status["running"], status["session"]["state"]) == (False, "stopped")
     assert "agent     not running" in render(status)
@@ -66,6 +106,7 @@ def test_a_machine_without_an_agent_has_a_status_too(tmp_path: Path) -> None:
         f"agent     not running, data in {tmp_path / 'nothing'}",
         "session   never started",
         "admins    none known",
+        *EMPTY,
     ]
     assert not (tmp_path / "nothing").exists()
 
