@@ -19,7 +19,7 @@ from edge_agent.runner.protocol import Decoder, Message, encode
 from edge_wire.release import PROGRAM
 from tests.support.eventually import eventually
 
-BOOT = "import sys; from edge_agent.runner import server; {change}; server.main()"
+BOOT = "from edge_agent.runner import server; server.IDLE_SECONDS = {idle_seconds}"
 ALL = 2**40
 """More credit than any test needs."""
 
@@ -185,11 +185,11 @@ class Runner:
         return self.processes[-1]
 
     def launch(
-        self, *, idle_seconds: float = 10.0, under: Sequence[str] = (), program: str = PROGRAM
+        self, *, idle_seconds: float = 10.0, under: Sequence[str] = (), program: str = PROGRAM, change: str = ""
     ) -> subprocess.Popen[bytes]:
-        """Start it, by a program that is replaced by it if there is one to go through."""
+        """Start it, by a program that is replaced by it if there is one to go through, or as another version of it."""
         self.directory.mkdir(exist_ok=True, mode=0o700)
-        boot = BOOT.format(change=f"server.IDLE_SECONDS = {idle_seconds}")
+        boot = "\n".join([BOOT.format(idle_seconds=idle_seconds), change, "server.main()"])
         command = [*under, sys.executable, "-c", boot, str(self.directory), program]
         with (self.directory / "runner.log").open("ab") as log:
             self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
