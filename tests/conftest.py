@@ -5,9 +5,10 @@ import os
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported: its lines about forks tell a reader nothing
 
 pytest_plugins = [
+    "tests.support.postgres",
+    "tests.support.databases",
     "tests.support.expected_skips",
     "tests.support.harness",
     "tests.support.netns",
-    "tests.support.postgres",
     "tests.support.root",
 ]

@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from uuid import uuid4
 
+import psycopg
+
 from edge_agent.enroll import Wishes, enroll
 from edge_agent.identity import load_or_make_keys
+from edge_server.db.tables import metadata
 from edge_wire import calls, version
 from edge_wire.channel import open_channel
 from edge_wire.errors import EdgeError, StreamBroken
@@ -160,12 +163,17 @@ class ScriptedNode:
 @contextmanager
 def held_database(site: Installation) -> Iterator[None]:
     """While it is held, whatever the admin wants to write waits."""
-    holder = sqlite3.connect(site.directory / "admin" / "edge-server.db", isolation_level=None)
-    try:
-        holder.execute("BEGIN IMMEDIATE")
+    if "database_url" not in site.database:
+        holder = sqlite3.connect(site.directory / "admin" / "edge-server.db", isolation_level=None)
+        try:
+            holder.execute("BEGIN IMMEDIATE")
+            yield
+        finally:
+            holder.close()
+        return
+    with psycopg.connect(site.database["database_url"].replace("+psycopg", "")) as connection:
+        connection.execute(f"LOCK TABLE {', '.join(metadata.tables)} IN EXCLUSIVE MODE")
         yield
-    finally:
-        holder.close()
 
 
 @asynccontextmanager

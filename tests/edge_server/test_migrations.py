@@ -71,7 +71,7 @@ def test_a_migration_that_fails_halfway_leaves_nothing(empty_engine: Engine) -> 
     assert tables(empty_engine) == {"nodes"}
 
 
-@pytest.mark.parametrize("database_kind", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.postgres
 async def test_admins_that_migrate_at_once_apply_everything_once(empty_engine: Engine, database_url: URL) -> None:
     others = [make_engine(database_url, pool_size=1) for _ in range(3)]
     applied = await asyncio.gather(*(asyncio.to_thread(migrate, engine) for engine in [empty_engine, *others]))

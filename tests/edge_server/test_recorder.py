@@ -136,7 +136,7 @@ async def test_a_transition_that_cannot_be_written_holds_back_no_other(
     assert "a transition cannot be written" in caplog.text
 
 
-@pytest.mark.parametrize("database_kind", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.postgres
 async def test_while_the_database_is_away_everything_waits_in_order(
     recorder: Recorder, db: Database, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,7 +153,7 @@ async def test_while_the_database_is_away_everything_waits_in_order(
     assert [state for state, _ in await standing(db, "c1")][:3] == [SENT] * 3
 
 
-@pytest.mark.parametrize("database_kind", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.postgres
 async def test_stopping_does_not_wait_for_a_database_that_is_away(
     recorder: Recorder, postgres_server: PostgresServer
 ) -> None:

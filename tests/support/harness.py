@@ -21,12 +21,11 @@ import pytest_asyncio
 from edge_agent.app import AgentApp
 from edge_agent.settings import Settings as AgentSettings
 from edge_server.app import AdminApp
-from edge_server.db.engine import make_engine
-from edge_server.db.migrate import migrate
 from edge_server.settings import Settings as AdminSettings
 from edge_wire.v1 import enrollment_pb2, node_pb2
 from edgectl.connect import Admin, connected_to
 from edgectl.contexts import Context
+from tests.support.databases import DatabaseSettings, migrate_at
 from tests.support.eventually import eventually
 from tests.support.programs import Finished, Program, run_program
 from tests.support.schemas import check_output, output_of
@@ -36,9 +35,9 @@ ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
 class Installation:
-    """One installation: `database` holds the settings that name its database, SQLite when empty."""
+    """One installation on the database that these settings name."""
 
-    def __init__(self, directory: Path, database: Mapping[str, Any]) -> None:
+    def __init__(self, directory: Path, database: DatabaseSettings) -> None:
         self.directory = directory
         self.database = database
         self.admins: list[AdminApp] = []
@@ -66,9 +65,7 @@ class Installation:
         }
         made = AdminSettings(**chosen)
         if not made.is_sqlite:
-            engine = make_engine(made.url, pool_size=1)
-            migrate(engine)
-            engine.dispose()
+            migrate_at(made.url)
         app = AdminApp(made)
         await app.start()
         self.admins.append(app)
@@ -192,8 +189,9 @@ class Installation:
     # --- admin as a process
 
     async def start_admin_program(self, port: int, *, prefix: tuple[str, ...] = (), **environ: str) -> Program:
-        """Start an admin as a process of its own, on SQLite, with its data in the directory `admin`."""
+        """Start an admin as a process of its own, with its data in the directory `admin`."""
         known = {
+            **{name.upper(): str(value) for name, value in self.database.items()},
             "DATA_DIR": str(self.directory / "admin"),
             "GRPC_LISTEN": f"127.0.0.1:{port}",
             "ADMIN_URLS": f"https://127.0.0.1:{port}",
@@ -269,7 +267,7 @@ class Installation:
 
 
 @asynccontextmanager
-async def installation(directory: Path, database: Mapping[str, Any] | None = None) -> AsyncIterator[Installation]:
+async def installation(directory: Path, database: DatabaseSettings | None = None) -> AsyncIterator[Installation]:
     """An installation without admins and nodes yet; everything that is started in it is stopped at the end."""
     made = Installation(directory, database or {"db_adapter": "sqlite"})
     try:
@@ -282,23 +280,25 @@ async def installation(directory: Path, database: Mapping[str, Any] | None = Non
 
 
 @pytest.fixture
-async def bare(tmp_path: Path) -> AsyncIterator[Installation]:
-    """An installation on SQLite without anything in it."""
-    async with installation(tmp_path) as made:
+async def bare(tmp_path: Path, database_settings: DatabaseSettings) -> AsyncIterator[Installation]:
+    """An installation without anything in it."""
+    async with installation(tmp_path, database_settings) as made:
         yield made
 
 
 @pytest.fixture
 async def site(bare: Installation) -> Installation:
-    """An installation on SQLite with one admin."""
+    """An installation with one admin."""
     await bare.start_admin()
     return bare
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+async def fleet(
+    tmp_path_factory: pytest.TempPathFactory, shared_database_settings: DatabaseSettings
+) -> AsyncIterator[Installation]:
     """Two nodes, edge01 and edge02, for all tests of a module: for tests that leave them as they found them."""
-    async with installation(tmp_path_factory.mktemp("shared")) as made:
+    async with installation(tmp_path_factory.mktemp("shared"), shared_database_settings) as made:
         await made.start_admin()
         await made.add_agents("edge01", "edge02")
         yield made
@@ -309,17 +309,6 @@ async def pair(site: Installation) -> Installation:
     """Two nodes, edge01 and edge02, for one test."""
     await site.add_agents("edge01", "edge02")
     return site
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def any_site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Installation]:
-    """An installation with one admin, once on each database."""
-    database: dict[str, Any] = {"db_adapter": request.param}
-    if request.param == "postgres":
-        database["database_url"] = request.getfixturevalue("postgres_database")
-    async with installation(tmp_path, database) as made:
-        await made.start_admin()
-        yield made
 
 
 def _base64(data: bytes) -> str:

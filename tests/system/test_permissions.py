@@ -205,11 +205,11 @@ def test_the_walk_below_leaves_out_no_method() -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_every_method_with_every_credential(any_site: Installation) -> None:
-    async with any_site.operator() as master:
+async def test_every_method_with_every_credential(site: Installation) -> None:
+    async with site.operator() as master:
         for name in ("oslo", "bergen"):
             await master.call(master.clusters.Create, cluster_pb2.CreateClusterRequest(name=name))
-        world = World(any_site, master)
+        world = World(site, master)
         await world.command()
         for role, clusters in itertools.product(ROLES, ([], ["oslo"], ["bergen"])):
             token = (await new_token(master, world.name(), role, clusters)).token
@@ -290,10 +290,10 @@ async def _audit_rows_after(master: Admin, row: int) -> list[audit_pb2.AuditEntr
     return [entry for entry in answer.entries if entry.id > row]
 
 
-async def test_enrolling_leaves_one_row_that_names_the_key_and_enrolling_again_none(any_site: Installation) -> None:
-    async with any_site.operator() as master:
-        key = await any_site.enrollment_key()
-        directory = any_site.directory / "edge01"
+async def test_enrolling_leaves_one_row_that_names_the_key_and_enrolling_again_none(site: Installation) -> None:
+    async with site.operator() as master:
+        key = await site.enrollment_key()
+        directory = site.directory / "edge01"
         open_data_dir(directory)
         before = await _last_audit_row(master)
         node = await enroll_agent(directory, key, Wishes(alias="edge01", labels={}))
