@@ -14,7 +14,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported; its 
 try:
     from edge_server import data_dir
     from edge_server.app import AdminApp
-    from edge_server.db.engine import make_engine
+    from edge_server.db.engine import make_migration_engine
     from edge_server.db.migrate import migrate
     from edge_server.settings import Settings, read_settings
     from edge_server.settings_page import show_settings
@@ -100,7 +100,7 @@ def _migrate() -> None:
     if settings.is_sqlite:
         open_data_dir(settings.data_dir)
         data_dir.lock_sqlite(settings.sqlite_path)  # until this process ends
-    applied = migrate(make_engine(settings.url, pool_size=1))
+    applied = migrate(make_migration_engine(settings.url))
     _say(f"applied {', '.join(applied)}" if applied else "nothing to do")
 
 

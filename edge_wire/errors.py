@@ -384,6 +384,13 @@ class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
 
 
+class StorageFull(DatabaseUnavailable):
+    """The disk of the admin's database is full."""
+
+    code = "storage_full"
+    status = "RESOURCE_EXHAUSTED"
+
+
 class StreamBroken(Unavailable):
     """The connection ended before the last word."""
 

@@ -108,6 +108,7 @@ _NEXT_STEPS: dict[str, str] = {
     "database_newer": "Install the newer edge-server again.",
     "database_not_migrated": "edge-server migrate",
     "database_unavailable": "Repeat it once the admin's database is back.",
+    "storage_full": "Free space on the disk of the admin's database, then repeat it.",
     "deadline": "Give the command a longer --deadline.",
     "deadline_exceeded": "Repeat it; edgectl admin status says how the admin does.",
     "demo_busy": "Wait for the other edgectl demo to end.",

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-from edge_server.db.engine import make_engine
+from edge_server.db.engine import make_migration_engine
 from edge_server.db.migrate import migrate
 from tests.support.postgres import PostgresServer
 
@@ -127,6 +127,6 @@ def a_migrated_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def migrate_at(url: URL) -> None:
     """Migrate and let go of every connection."""
-    engine = make_engine(url, pool_size=1)
+    engine = make_migration_engine(url)
     migrate(engine)
     engine.dispose()

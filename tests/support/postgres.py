@@ -8,6 +8,7 @@ import pwd
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -28,7 +29,10 @@ USER = "edge"
 
 
 class PostgresServer:
-    """A running server with a data directory of its own. `stop` and `start` keep port, databases and password."""
+    """A running server with a data directory of its own. `stop` and `start` keep port, databases and password.
+
+    `freeze` is the other way of being away: connections stay, new ones are taken by the kernel, and nothing answers.
+    """
 
     def __init__(self, *, binaries: Path, directory: Path, account: str | None, port: int) -> None:
         self._binaries = binaries
@@ -37,6 +41,7 @@ class PostgresServer:
         self._port = port
         self._password = secrets.token_hex(8)
         self._running = False
+        self._frozen: list[int] = []
 
     def url(self, database: str) -> str:
         """Return the SQLAlchemy URL of a database on this server."""
@@ -72,7 +77,8 @@ class PostgresServer:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
     def start(self) -> None:
-        """Start the server unless it is running; return when it takes connections."""
+        """Start the server unless it is running, and let it go on if it is frozen; return when it takes connections."""
+        self.thaw()
         if not self._running:
             seconds = int(START_LIMIT.total_seconds())
             self._run("pg_ctl", "start", "--wait", f"--timeout={seconds}", f"--log={self._directory / 'log'}")
@@ -80,9 +86,26 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Stop the server at once, as a crash would: connections break, committed transactions are kept."""
+        self.thaw()
         if self._running:
             self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
             self._running = False
+
+    def freeze(self) -> None:
+        """Stop every process of the server where it stands."""
+        postmaster = int((self._directory / "data" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(postmaster, signal.SIGSTOP)  # first, so that it makes no more
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        self._frozen = [postmaster, *map(int, children)]
+        for pid in self._frozen:
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        for pid in self._frozen:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self._frozen = []
 
     def _execute(self, statement: sql.Composed) -> None:
         where = self.url("postgres").replace("+psycopg", "")
