@@ -107,6 +107,10 @@ class PostgresServer:
                 os.kill(pid, signal.SIGCONT)
         self._frozen = []
 
+    def note_killed(self) -> None:
+        """Somebody killed its processes: `start` starts it again."""
+        self._running = False
+
     def _execute(self, statement: sql.Composed) -> None:
         where = self.url("postgres").replace("+psycopg", "")
         with psycopg.connect(where, autocommit=True) as connection:

@@ -1,0 +1,108 @@
+"""After the faults: wait until everything is over, then gather what the verdict needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from edge_wire import calls
+from edge_wire.errors import EdgeError
+from edge_wire.v1 import command_pb2 as pb
+from edgectl.connect import Admin, connected_to
+from tests.chaos.database import read_commands, read_executions
+from tests.chaos.ledger import Account, Command, Evidence, Execution
+from tests.chaos.payload import Mark, read_marks
+from tests.chaos.site import Site
+from tests.chaos.work import Work
+from tests.support.harness import MASTER_KEY
+
+_LOOK_EVERY = 0.25
+_AT_ONCE = 8
+
+Pieces = list[tuple[int, bytes]]
+
+
+async def settle(site: Site, work: Work, *, within: float) -> bool:
+    """Wait until every accepted command is over, every node online and every journal empty; False when it is not.
+
+    Commands that wait for a stdin that nobody brings any more are cancelled: that is what an operator has to do.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    await _cancel_abandoned(site, work)
+    while loop.time() < deadline:
+        if not await asyncio.to_thread(_open_count, site):
+            await site.wait_online(max(1.0, deadline - loop.time()))
+            return True
+        await asyncio.sleep(_LOOK_EVERY)
+    return False
+
+
+async def gather(site: Site, accounts: Sequence[Account]) -> Evidence:
+    """Read everything: files of the nodes, rows of the database, and the stored output as an operator sees it."""
+    commands = await asyncio.to_thread(read_commands, site.database)
+    executions = await asyncio.to_thread(read_executions, site.database)
+    return Evidence(
+        marks={node: _marks(site, node) for node in site.nodes},
+        commands=commands,
+        executions=executions,
+        outputs=await _read_outputs(site, commands, executions),
+        accounts=accounts,
+        deaths=site.deaths,
+        processes=site.running_executions(),
+        journals={node: site.journal_entries(node) for node in site.nodes},
+    )
+
+
+def _open_count(site: Site) -> int:
+    """Commands that are not over, and executions that nodes still keep."""
+    unfinished = sum(1 for command in read_commands(site.database) if command.finished_at is None)
+    return unfinished + sum(len(site.journal_entries(node)) for node in site.nodes)
+
+
+async def _cancel_abandoned(site: Site, work: Work) -> None:
+    unfinished = {
+        command.request_id: command.id
+        for command in await asyncio.to_thread(read_commands, site.database)
+        if command.finished_at is None
+    }
+    for account in work.accounts:
+        if account.wish.stdin_bytes and account.wish.token in unfinished:
+            await work.cancel(account, unfinished[account.wish.token])
+
+
+def _marks(site: Site, node: str) -> list[Mark]:
+    path = site.file_of(node)
+    return read_marks(path.read_text().splitlines()) if path.exists() else []
+
+
+async def _read_outputs(
+    site: Site, commands: Sequence[Command], executions: Sequence[Execution]
+) -> dict[str, Sequence[tuple[int, bytes]]]:
+    wanted = {item.command_id for item in executions if item.outcome == "ok"}
+    found: dict[str, Sequence[tuple[int, bytes]]] = {}
+    gate = asyncio.Semaphore(_AT_ONCE)
+    async with connected_to(site.context(), MASTER_KEY) as admin:
+
+        async def read(command_id: str) -> None:
+            async with gate:
+                found.update(await _read_output(admin, command_id))
+
+        await asyncio.gather(*(read(command.id) for command in commands if command.id in wanted))
+    return found
+
+
+async def _read_output(admin: Admin, command_id: str) -> dict[str, Pieces]:
+    pieces: dict[str, Pieces] = {}
+    request = pb.WatchCommandRequest(command_id=command_id, no_follow=True)
+    try:
+        async with asyncio.timeout(timedelta(seconds=20).total_seconds()):
+            async for response in calls.stream(admin.commands.Watch, request, token=admin.token):
+                for event in response.events:
+                    if event.HasField("output") and event.output.stream == pb.OUTPUT_STREAM_STDOUT:
+                        chunk = (event.output.offset, event.output.data)
+                        pieces.setdefault(event.execution_id, []).append(chunk)
+    except EdgeError as error:
+        raise RuntimeError(f"the output of {command_id} cannot be read: {error.code}: {error.message}") from error
+    return pieces
