@@ -35,18 +35,18 @@ WEIGHTS: Mapping[Kind, int] = {
     Kind.KILL_AGENT: 14,
     Kind.KILL_RUNNER: 10,
     Kind.KILL_NODE: 4,
-    Kind.KILL_ADMIN: 6,
+    Kind.KILL_ADMIN: 4,
     Kind.KILL_DATABASE: 4,
     Kind.KILL_CLIENT: 8,
     Kind.FREEZE_AGENT: 8,
     Kind.FREEZE_RUNNER: 6,
-    Kind.FREEZE_ADMIN: 4,
+    Kind.FREEZE_ADMIN: 3,
     Kind.FREEZE_DATABASE: 4,
     Kind.FREEZE_CLIENT: 4,
-    Kind.CUT: 6,
-    Kind.RESET: 6,
-    Kind.STALL: 6,
-    Kind.HALF_OPEN: 6,
+    Kind.CUT: 8,
+    Kind.RESET: 8,
+    Kind.STALL: 8,
+    Kind.HALF_OPEN: 8,
     Kind.CUT_ALL: 2,
     Kind.RESET_ALL: 2,
     Kind.STALL_ALL: 2,
@@ -56,6 +56,7 @@ OF_NODE = frozenset({Kind.KILL_AGENT, Kind.KILL_RUNNER, Kind.KILL_NODE, Kind.FRE
 OF_ADMIN = frozenset({Kind.KILL_ADMIN, Kind.FREEZE_ADMIN})
 SHORTEST_FREEZE, LONGEST_FREEZE = 0.5, 20.0
 SHORTEST_REST, LONGEST_REST = 0.1, 4.0
+_LONG_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,9 @@ def schedule(
 
 
 def _span(rng: random.Random, kind: Kind) -> float:
-    """Mostly short, sometimes long."""
+    """Mostly short; sometimes so long that whoever waits gives up."""
     if kind.value.startswith("kill"):
         return min(LONGEST_REST, SHORTEST_REST + rng.expovariate(1.0))
-    return min(LONGEST_FREEZE, SHORTEST_FREEZE + rng.expovariate(1 / 4.0))
+    if rng.random() < _LONG_SHARE:
+        return rng.uniform(LONGEST_FREEZE / 2, LONGEST_FREEZE)
+    return min(LONGEST_FREEZE, SHORTEST_FREEZE + rng.expovariate(1 / 3.0))

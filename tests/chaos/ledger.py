@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +31,10 @@ class Account:
     """Answers that said that the request made the command, not an earlier one."""
     ends: dict[str, End] = field(default_factory=dict)
     """By node."""
+    received: Counter[str] = field(default_factory=Counter)
+    """Bytes of stdout, by node."""
+    missed: Counter[str] = field(default_factory=Counter)
+    """Bytes of stdout that it was told it will not get, by node."""
     errors: list[str] = field(default_factory=list)
     """Codes of errors."""
     exit_code: int | None = None

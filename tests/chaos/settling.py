@@ -80,7 +80,7 @@ def _marks(site: Site, node: str) -> list[Mark]:
 async def _read_outputs(
     site: Site, commands: Sequence[Command], executions: Sequence[Execution]
 ) -> dict[str, Sequence[tuple[int, bytes]]]:
-    wanted = {item.command_id for item in executions if item.outcome == "ok"}
+    wanted = {item.command_id for item in executions if item.started}
     found: dict[str, Sequence[tuple[int, bytes]]] = {}
     gate = asyncio.Semaphore(_AT_ONCE)
     async with connected_to(site.context(), MASTER_KEY) as admin:

@@ -40,4 +40,4 @@ def test_freezes_last_from_half_a_second_to_twenty() -> None:
     faults = schedule(1, seconds=5000, nodes=NODES, admins=ADMINS, has_server=True)
     spans = [fault.seconds for fault in faults if fault.kind.value.startswith("freeze")]
     assert min(spans) >= 0.5
-    assert max(spans) == LONGEST_FREEZE
+    assert LONGEST_FREEZE * 0.95 < max(spans) <= LONGEST_FREEZE

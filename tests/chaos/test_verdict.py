@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,7 @@ def truth() -> Evidence:
         answers=["c"],
         created=1,
         ends={"a": End(outcome="ok", exit_code=0), "b": End(outcome="offline")},
+        received=Counter(a=ON_A.stdout_bytes),
         exit_code=4,
         is_finished=True,
     )
@@ -109,7 +111,8 @@ TRUTHS: dict[str, Callable[[], Evidence]] = {
         ends={"a": End(outcome="lost"), "b": End(outcome="offline")}, exit_code=4
     ),
     "a client that heard nothing": lambda: told(answers=[], created=0, ends={}, exit_code=9, is_finished=False),
-    "output that says that it was cut": lambda: replace(on_a(truncated=True), outputs={}),
+    "output that was cut where the runner died": lambda: replace(on_a(truncated=True), outputs={}, deaths=[IN_TIME]),
+    "output that was told to be missing": lambda: told(received=Counter(a=3), missed=Counter(a=ON_A.stdout_bytes - 3)),
     "asked for, and never accepted": lambda: replace(
         truth(),
         marks={},
@@ -268,19 +271,40 @@ LIES: dict[str, tuple[str, Callable[[], Evidence]]] = {
         lambda: replace(truth(), commands=[COMMAND, replace(COMMAND, id="d")]),
     ),
     "output without its line": (
-        "the output of what ended well is stored",
+        "the output of what came to its end is stored",
         lambda: replace(truth(), outputs={"c-a": [(0, b"something else\n")]}),
     ),
-    "no output": ("the output of what ended well is stored", lambda: replace(truth(), outputs={})),
+    "no output": ("the output of what came to its end is stored", lambda: replace(truth(), outputs={})),
     "output that does not begin at its beginning": (
-        "the output of what ended well is stored",
+        "the output of what came to its end is stored",
         lambda: replace(truth(), outputs={"c-a": [(4, unique_line("t", "c-a"))]}),
     ),
     "output that stops early": (
-        "the output of what ended well is stored",
+        "the output of what came to its end is stored",
         lambda: wishing(on_a(stdout_bytes=printed_size("t", "c-a", 100)), output_bytes=100),
     ),
-    "bytes that nobody counted": ("the output of what ended well is stored", lambda: on_a(stdout_bytes=0)),
+    "bytes that nobody counted": ("the output of what came to its end is stored", lambda: on_a(stdout_bytes=0)),
+    "output that was cut for no reason": (
+        "output is cut only where a runner died",
+        lambda: replace(on_a(truncated=True), outputs={}),
+    ),
+    "bytes that a client never saw": (
+        "a client that heard an end received every byte, or was told which not",
+        lambda: told(received=Counter(a=1)),
+    ),
+    "an exact copy with a hole": (
+        "a client that heard an end received every byte, or was told which not",
+        lambda: wishing(
+            told(received=Counter(a=1), missed=Counter(a=ON_A.stdout_bytes - 1), exit_code=0), nodes=("a",)
+        ),
+    ),
+    "a journal that forgot": (
+        "lost only where a runner died",
+        lambda: replace(
+            lost(IN_TIME),
+            executions=[replace(ON_A, outcome="lost", exit_code=None, error_code="unknown_to_node"), ON_B],
+        ),
+    ),
     "stdin cut short": (
         "what ended well had all of its stdin",
         lambda: replace(truth(), marks={"a": [BEGIN_A, replace(END_A, stdin_bytes=4)]}),

@@ -220,10 +220,17 @@ def take_lines(account: Account, text: str) -> None:
             account.answers.append(row["command"])
         if row.get("schema") == "edgectl.error/v1":
             account.errors.append(row["code"])
-        if row.get("type") == "end":
-            account.ends[row["node"]["name"]] = End(
-                outcome=row["outcome"], exit_code=row["exit_code"], signal=row["signal"] or ""
-            )
+        elif row.get("schema") == "edgectl.exec.event/v1":
+            _take_event(account, row["node"]["name"], row)
+
+
+def _take_event(account: Account, node: str, row: Mapping[str, Any]) -> None:
+    if row["type"] == "stdout":
+        account.received[node] += len(row["data"])  # what the payload prints is ASCII
+    elif row["type"] == "gap" and row["stream"] == "stdout":
+        account.missed[node] += row["to"] - row["from"]
+    elif row["type"] == "end":
+        account.ends[node] = End(outcome=row["outcome"], exit_code=row["exit_code"], signal=row["signal"] or "")
 
 
 async def _take_events(account: Account, admin: Admin, request: pb.WatchCommandRequest) -> None:
