@@ -98,6 +98,11 @@ def clients_received_every_byte(case: Case) -> Iterator[str]:
                 yield f"{name_of(case, item)}: {item.stdout_bytes} bytes printed, {got} received, {missed} missed"
 
 
+def nobody_waits_for_what_is_over(case: Case) -> Iterator[str]:
+    for token in case.evidence.waiting:
+        yield f"{token}: its client waits on"
+
+
 def nobody_met_an_internal_error(case: Case) -> Iterator[str]:
     for account in case.evidence.accounts:
         if "internal" in account.errors or (account.exit_code == 1 and not account.wish.is_one_node):

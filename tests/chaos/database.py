@@ -19,7 +19,7 @@ from tests.chaos.ledger import Command, Execution
 from tests.support.leftovers import unique_name
 from tests.support.postgres import SCRATCH, PostgresServer, binaries, free_port, remove_abandoned, server_account
 
-_COMMANDS = "SELECT id, request_id, created_at, cancelled_at, finished_at FROM commands"
+_COMMANDS = "SELECT id, request_id, created_at, cancelled_at, finished_at, admin_id FROM commands"
 _EXECUTIONS = (
     "SELECT id, command_id, node_name, state, outcome, started, exit_code, signal, ended_at, truncated, stdout_bytes,"
     " error_code FROM executions"
@@ -168,6 +168,7 @@ def read_commands(server: Server) -> list[Command]:
             created_at=_required_time(row[2]),
             cancelled_at=_time(row[3]),
             finished_at=_time(row[4]),
+            admin_id=row[5],
         )
         for row in server.query(_COMMANDS)
     ]
@@ -192,6 +193,11 @@ def read_executions(server: Server) -> list[Execution]:
         )
         for row in server.query(_EXECUTIONS)
     ]
+
+
+def read_sessions(server: Server) -> dict[str, str]:
+    """By node: the admin that holds its session; empty when none does."""
+    return {name: holder or "" for name, holder in server.query("SELECT name, session_admin_id FROM nodes")}
 
 
 def _time(value: Any) -> datetime | None:

@@ -44,7 +44,11 @@ def everything_is_over(case: Case) -> Iterator[str]:
             yield f"command {command.id} ({command.request_id}) has no executions"
     for item in case.evidence.executions:
         if item.state != "ended" or item.outcome is None or item.ended_at is None:
-            yield f"{name_of(case, item)} is {item.state}, outcome {item.outcome}, ended at {item.ended_at}"
+            pacer, holder = case.command_of(item).admin_id, case.evidence.sessions.get(item.node, "")
+            yield (
+                f"{name_of(case, item)} is {item.state}, outcome {item.outcome}, ended at {item.ended_at};"
+                f" paced by admin {pacer[:8]}, its node is with {holder[:8] or 'none'}"
+            )
 
 
 def each_node_has_one_execution(case: Case) -> Iterator[str]:
@@ -135,6 +139,12 @@ def stdin_arrived(case: Case) -> Iterator[str]:
             got, wanted = ends[0].stdin_bytes, account.wish.stdin_bytes
             if got != wanted:
                 yield f"{name_of(case, item)} read {got} bytes of {wanted}"
+
+
+def every_node_is_back(case: Case) -> Iterator[str]:
+    for node, admin_id in case.evidence.sessions.items():
+        if not admin_id:
+            yield f"{node} has no session"
 
 
 def nothing_is_left_behind(case: Case) -> Iterator[str]:

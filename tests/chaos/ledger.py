@@ -54,6 +54,8 @@ class Command:
     created_at: datetime
     cancelled_at: datetime | None
     finished_at: datetime | None
+    admin_id: str = ""
+    """Which admin paces it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,10 @@ class Evidence:
     """By execution: the stored pieces of stdout with their offsets."""
     accounts: Sequence[Account]
     deaths: Sequence[Death]
+    sessions: Mapping[str, str] = field(default_factory=dict)
+    """By node: which admin holds its session."""
+    waiting: Sequence[str] = ()
+    """Tokens of clients that still wait although everything is over."""
     processes: Sequence[str] = ()
     """Processes of executions that still run, described."""
     journals: Mapping[str, Sequence[str]] = field(default_factory=dict)

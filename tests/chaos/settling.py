@@ -10,14 +10,15 @@ from edge_wire import calls
 from edge_wire.errors import EdgeError
 from edge_wire.v1 import command_pb2 as pb
 from edgectl.connect import Admin, connected_to
-from tests.chaos.database import read_commands, read_executions
-from tests.chaos.ledger import Account, Command, Evidence, Execution
+from tests.chaos.database import read_commands, read_executions, read_sessions
+from tests.chaos.ledger import Command, Evidence, Execution
 from tests.chaos.payload import Mark, read_marks
 from tests.chaos.site import Site
 from tests.chaos.work import Work
 from tests.support.harness import MASTER_KEY
 
 _LOOK_EVERY = 0.25
+_CLIENTS_END_WITHIN = 45.0
 _AT_ONCE = 8
 
 Pieces = list[tuple[int, bytes]]
@@ -30,16 +31,21 @@ async def settle(site: Site, work: Work, *, within: float) -> bool:
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
+    await work.wait(_CLIENTS_END_WITHIN)
     await _cancel_abandoned(site, work)
-    while loop.time() < deadline:
-        if not await asyncio.to_thread(_open_count, site):
-            await site.wait_online(max(1.0, deadline - loop.time()))
-            return True
+    while await asyncio.to_thread(_open_count, site):
+        if loop.time() > deadline:
+            return False
         await asyncio.sleep(_LOOK_EVERY)
-    return False
+    await work.wait(_CLIENTS_END_WITHIN)
+    try:
+        await site.wait_online(max(1.0, deadline - loop.time()))
+    except AssertionError:
+        return False
+    return True
 
 
-async def gather(site: Site, accounts: Sequence[Account]) -> Evidence:
+async def gather(site: Site, work: Work) -> Evidence:
     """Read everything: files of the nodes, rows of the database, and the stored output as an operator sees it."""
     commands = await asyncio.to_thread(read_commands, site.database)
     executions = await asyncio.to_thread(read_executions, site.database)
@@ -48,11 +54,20 @@ async def gather(site: Site, accounts: Sequence[Account]) -> Evidence:
         commands=commands,
         executions=executions,
         outputs=await _read_outputs(site, commands, executions),
-        accounts=accounts,
+        accounts=work.accounts,
         deaths=site.deaths,
+        sessions=await asyncio.to_thread(read_sessions, site.database),
+        waiting=work.waiting(),
         processes=site.running_executions(),
         journals={node: site.journal_entries(node) for node in site.nodes},
     )
+
+
+def describe(evidence: Evidence) -> str:
+    """Everything but output, one fact a line, for whoever looks into a violation."""
+    marks = [f"{node} {mark}" for node, found in evidence.marks.items() for mark in found]
+    facts = [evidence.commands, evidence.executions, marks, evidence.accounts, evidence.deaths]
+    return "".join(f"{fact}\n" for kind in facts for fact in kind)
 
 
 def _open_count(site: Site) -> int:
@@ -67,9 +82,11 @@ async def _cancel_abandoned(site: Site, work: Work) -> None:
         for command in await asyncio.to_thread(read_commands, site.database)
         if command.finished_at is None
     }
+    waiting = work.waiting()
     for account in work.accounts:
-        if account.wish.stdin_bytes and account.wish.token in unfinished:
-            await work.cancel(account, unfinished[account.wish.token])
+        token = account.wish.token
+        if account.wish.stdin_bytes and token in unfinished and token not in waiting:
+            await work.cancel(account, unfinished[token])
 
 
 def _marks(site: Site, node: str) -> list[Mark]:

@@ -309,6 +309,7 @@ LIES: dict[str, tuple[str, Callable[[], Evidence]]] = {
         "what ended well had all of its stdin",
         lambda: replace(truth(), marks={"a": [BEGIN_A, replace(END_A, stdin_bytes=4)]}),
     ),
+    "a node without a session": ("every node is back", lambda: replace(truth(), sessions={"a": "admin", "b": ""})),
     "a process that still runs": (
         "nothing is left behind on the nodes",
         lambda: replace(truth(), processes=["a c-a pid 7"]),
@@ -317,6 +318,7 @@ LIES: dict[str, tuple[str, Callable[[], Evidence]]] = {
         "nothing is left behind on the nodes",
         lambda: replace(truth(), journals={"a": ["c-a"]}),
     ),
+    "a client that waits on": ("nobody waits for what is over", lambda: replace(truth(), waiting=["t"])),
     "an internal error": ("nobody met an internal error", lambda: told(errors=["internal"])),
 }
 

@@ -43,7 +43,9 @@ _CLAIMS: dict[str, Callable[[Case], Iterator[str]]] = {
     "output is cut only where a runner died": execution_claims.output_is_cut_only_where_a_runner_died,
     "a client that heard an end received every byte, or was told which not": client_claims.clients_received_every_byte,
     "what ended well had all of its stdin": execution_claims.stdin_arrived,
+    "every node is back": execution_claims.every_node_is_back,
     "nothing is left behind on the nodes": execution_claims.nothing_is_left_behind,
+    "nobody waits for what is over": client_claims.nobody_waits_for_what_is_over,
     "nobody met an internal error": client_claims.nobody_met_an_internal_error,
 }
 CLAIMS = tuple(_CLAIMS)

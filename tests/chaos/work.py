@@ -47,6 +47,8 @@ class Work:
         self._site = site
         self._seed = seed
         self._clients: list[Program] = []
+        self._under_way: list[str] = []
+        self._working: asyncio.Task[None] | None = None
         self._is_stopping = asyncio.Event()
         self.accounts: list[Account] = []
         (site.directory / "clients").mkdir()
@@ -55,22 +57,39 @@ class Work:
         """Every edgectl that runs now."""
         return [client for client in self._clients if client.is_running]
 
-    async def run(self) -> None:
-        """Work until told to stop, and bring to an end what is under way."""
+    def start(self) -> None:
+        """Let the operators work until `stop`."""
+        self._working = asyncio.create_task(self._run())
+
+    def stop(self) -> None:
+        """Begin nothing new; what is under way goes on."""
+        self._is_stopping.set()
+
+    async def wait(self, within: float) -> None:
+        """Until nobody waits for anything, but no longer than so many seconds. Raises what broke an operator."""
+        assert self._working is not None
+        done, _ = await asyncio.wait({self._working}, timeout=within)
+        for task in done:
+            task.result()
+
+    def waiting(self) -> list[str]:
+        """Tokens of what somebody waits for."""
+        return list(self._under_way)
+
+    async def kill(self) -> None:
+        """End everything at once."""
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.gather(self._working, return_exceptions=True)
+        for client in self.clients():
+            await client.kill()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for name in EXEC_OPERATORS:
                 tasks.create_task(self._operate(name, self._exec, brings_stdin=True))
             for name in API_OPERATORS:
                 tasks.create_task(self._operate(name, self._ask, brings_stdin=False))
-
-    def stop(self) -> None:
-        """Begin nothing new."""
-        self._is_stopping.set()
-
-    async def kill(self) -> None:
-        """End every edgectl at once."""
-        for client in self.clients():
-            await client.kill()
 
     async def _operate(self, name: str, do: Callable[[Account], Awaitable[None]], *, brings_stdin: bool) -> None:
         for wish in wishes(self._seed, name, self._site.nodes, brings_stdin=brings_stdin):
@@ -82,8 +101,10 @@ class Work:
             for attempt in range(1, _NARROWINGS + 1):
                 account = Account(wish=asked)
                 self.accounts.append(account)
+                self._under_way.append(asked.token)
                 await do(account)
-                if "node_on_other_admin" not in account.errors:
+                self._under_way.remove(asked.token)
+                if "node_on_other_admin" not in account.errors or self._is_stopping.is_set():
                     break
                 asked = narrowed(wish, attempt)
 
@@ -102,7 +123,7 @@ class Work:
             code = await program.process.wait()
         finally:
             interrupting.cancel()
-            self._clients.remove(program)
+        self._clients.remove(program)
         account.exit_code = code if code >= 0 else None
         take_lines(account, log.read_text(errors="replace"))
 
