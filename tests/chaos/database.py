@@ -195,7 +195,7 @@ def read_executions(server: Server) -> list[Execution]:
     ]
 
 
-def read_sessions(server: Server) -> dict[str, str]:
+def read_holders(server: Server) -> dict[str, str]:
     """By node: the admin that holds its session; empty when none does."""
     return {name: holder or "" for name, holder in server.query("SELECT name, session_admin_id FROM nodes")}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from tests.chaos import payload
 from tests.chaos.case import Case, came_to_its_end, described, name_of
@@ -13,6 +14,10 @@ from tests.chaos.payload import Mark
 _NEVER_RAN = frozenset({"offline", "not_started", "expired", "dropped"})
 _FORGOTTEN = "unknown_to_node"
 """A node does not know what it had said was running: its journal lost it, and no death of a runner explains that."""
+_OPENING = timedelta(seconds=2)
+"""From the moment when an agent is welcome until the admin surely counts on it."""
+_DEAD_UNNOTICED = timedelta(seconds=40)
+"""How long an agent may believe in a session that is over: frozen, then found dead; or killed and started again."""
 _EXACT_LIMIT = 32 * 1024
 """Outputs up to this many bytes are surely stored whole."""
 
@@ -44,7 +49,7 @@ def everything_is_over(case: Case) -> Iterator[str]:
             yield f"command {command.id} ({command.request_id}) has no executions"
     for item in case.evidence.executions:
         if item.state != "ended" or item.outcome is None or item.ended_at is None:
-            pacer, holder = case.command_of(item).admin_id, case.evidence.sessions.get(item.node, "")
+            pacer, holder = case.command_of(item).admin_id, case.evidence.holders.get(item.node, "")
             yield (
                 f"{name_of(case, item)} is {item.state}, outcome {item.outcome}, ended at {item.ended_at};"
                 f" paced by admin {pacer[:8]}, its node is with {holder[:8] or 'none'}"
@@ -110,6 +115,20 @@ def lost_only_where_a_runner_died(case: Case) -> Iterator[str]:
             yield f"{name_of(case, item)} is {described(item)} from {since} to {item.ended_at}; runners died: {deaths}"
 
 
+def offline_only_without_a_session(case: Case) -> Iterator[str]:
+    """A session with another admin is one too. What an agent calls a session may be dead for a while already."""
+    for item in case.evidence.executions:
+        if item.outcome == "offline" and item.ended_at is not None:
+            asked = case.command_of(item).created_at
+            for session in case.evidence.sessions.get(item.node, ()):
+                is_alive = session.until is None or item.ended_at < session.until - _DEAD_UNNOTICED
+                if session.since + _OPENING < asked and is_alive:
+                    yield (
+                        f"{name_of(case, item)}, asked at {asked}, is offline at {item.ended_at},"
+                        f" but it had a session from {session.since} to {session.until or 'the end'}"
+                    )
+
+
 def output_is_kept(case: Case) -> Iterator[str]:
     for item in case.evidence.executions:
         account = case.account_of(item)
@@ -142,7 +161,7 @@ def stdin_arrived(case: Case) -> Iterator[str]:
 
 
 def every_node_is_back(case: Case) -> Iterator[str]:
-    for node, admin_id in case.evidence.sessions.items():
+    for node, admin_id in case.evidence.holders.items():
         if not admin_id:
             yield f"{node} has no session"
 

@@ -85,6 +85,15 @@ class Death:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Session:
+    """A time in which an agent had a session with some admin, as the agent knows it."""
+
+    since: datetime
+    until: datetime | None
+    """None: to the end of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything that the verdict is made from."""
 
@@ -96,8 +105,10 @@ class Evidence:
     """By execution: the stored pieces of stdout with their offsets."""
     accounts: Sequence[Account]
     deaths: Sequence[Death]
-    sessions: Mapping[str, str] = field(default_factory=dict)
-    """By node: which admin holds its session."""
+    holders: Mapping[str, str] = field(default_factory=dict)
+    """By node: which admin holds its session at the end; empty when none does."""
+    sessions: Mapping[str, Sequence[Session]] = field(default_factory=dict)
+    """By node."""
     waiting: Sequence[str] = ()
     """Tokens of clients that still wait although everything is over."""
     processes: Sequence[str] = ()

@@ -108,7 +108,6 @@ async def _break_and_judge(plan: Plan, site: Site, say: Say) -> Run:
         (site.directory / "evidence.txt").write_text(describe(evidence))
     finally:
         await work.kill()
-    sessions, outages = _read_logs(site)
     return Run(
         seed=plan.seed,
         seconds=plan.seconds,
@@ -119,21 +118,9 @@ async def _break_and_judge(plan: Plan, site: Site, say: Say) -> Run:
         violations=judge(evidence),
         faults=dict(injector.done),
         settled_after=settled_after,
-        outages=outages,
-        sessions=sessions,
         connections=sum(admin.proxy.accepted for admin in site.admins),
         unplanned=[end for program in site.programs() for end in program.unplanned],
     )
-
-
-def _read_logs(site: Site) -> tuple[int, list[report.Outage]]:
-    count, outages = 0, []
-    for node in site.nodes:
-        text = (site.directory / f"{node}.log").read_text(errors="replace")
-        sessions, found = report.read_outages(node, text.splitlines())
-        count += sessions
-        outages += found
-    return count, outages
 
 
 class _Told(Exception):

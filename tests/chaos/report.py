@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from tests.chaos.ledger import Evidence
+from tests.chaos.session_log import longest_gap
 from tests.chaos.supervisor import Unplanned
 from tests.chaos.verdict import CLAIMS, Violation
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outage:
-    """A time without a session. In seconds."""
-
-    node: str
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +28,6 @@ class Run:
     faults: Mapping[str, int]
     settled_after: float | None
     """Seconds from the last fault until everything was over; None when it never was."""
-    outages: Sequence[Outage]
-    sessions: int
     connections: int
     unplanned: Sequence[Unplanned] = ()
     """Programs that ended by themselves and were started again."""
@@ -68,8 +57,8 @@ def render(run: Run) -> str:
         ("outcomes", _counts(outcomes)),
         ("faults", sum(run.faults.values())),
         ("runners killed", len(evidence.deaths)),
-        ("connections", f"{run.connections} through the proxies, {run.sessions} sessions"),
-        ("longest without a session", _longest(run.outages)),
+        ("connections", f"{run.connections} through the proxies, {sum(map(len, evidence.sessions.values()))} sessions"),
+        ("longest without a session", _longest_gap(evidence)),
         ("exit codes of edgectl", _counts(codes)),
         ("errors that clients met", _counts(errors) or "none"),
         (
@@ -98,25 +87,6 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB"
 
 
-def read_outages(node: str, log: Iterable[str]) -> tuple[int, list[Outage]]:
-    """How many sessions an agent's log tells of, and how long each time without one was."""
-    sessions, found, down = 0, [], None
-    for line in log:
-        try:
-            row = json.loads(line)
-            moment, message = datetime.fromisoformat(row["time"]), str(row["message"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if message == "session opened":
-            sessions += 1
-            if down is not None:
-                found.append(Outage(node=node, seconds=(moment - down).total_seconds()))
-            down = None
-        elif message.startswith("no session") and down is None and sessions:
-            down = moment
-    return sessions, found
-
-
 def _field(path: Path, name: str) -> str:
     for line in path.read_text().splitlines():
         key, _, value = line.partition(":")
@@ -129,9 +99,10 @@ def _repeats(evidence: Evidence) -> int:
     return sum(max(0, len(account.answers) - account.created) for account in evidence.accounts if account.created)
 
 
-def _longest(outages: Sequence[Outage]) -> str:
-    longest = max(outages, key=lambda outage: outage.seconds, default=None)
-    return f"{longest.seconds:.1f} s ({longest.node})" if longest is not None else "never without"
+def _longest_gap(evidence: Evidence) -> str:
+    gaps = {node: longest_gap(sessions) for node, sessions in evidence.sessions.items()}
+    node = max(gaps, key=lambda name: gaps[name])
+    return f"{gaps[node].total_seconds():.1f} s ({node})"
 
 
 def _counts(counter: Counter[str]) -> str:

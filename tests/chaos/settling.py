@@ -10,9 +10,10 @@ from edge_wire import calls
 from edge_wire.errors import EdgeError
 from edge_wire.v1 import command_pb2 as pb
 from edgectl.connect import Admin, connected_to
-from tests.chaos.database import read_commands, read_executions, read_sessions
-from tests.chaos.ledger import Command, Evidence, Execution
+from tests.chaos.database import read_commands, read_executions, read_holders
+from tests.chaos.ledger import Command, Evidence, Execution, Session
 from tests.chaos.payload import Mark, read_marks
+from tests.chaos.session_log import read_sessions
 from tests.chaos.site import Site
 from tests.chaos.work import Work
 from tests.support.harness import MASTER_KEY
@@ -56,7 +57,10 @@ async def gather(site: Site, work: Work) -> Evidence:
         outputs=await _read_outputs(site, commands, executions),
         accounts=work.accounts,
         deaths=site.deaths,
-        sessions=await asyncio.to_thread(read_sessions, site.database),
+        holders=await asyncio.to_thread(read_holders, site.database),
+        sessions={
+            node: read_sessions(site.log_of(node).read_text(errors="replace").splitlines()) for node in site.nodes
+        },
         waiting=work.waiting(),
         processes=site.running_executions(),
         journals={node: site.journal_entries(node) for node in site.nodes},
@@ -92,6 +96,10 @@ async def _cancel_abandoned(site: Site, work: Work) -> None:
 def _marks(site: Site, node: str) -> list[Mark]:
     path = site.file_of(node)
     return read_marks(path.read_text().splitlines()) if path.exists() else []
+
+
+def _sessions(site: Site, node: str) -> list[Session]:
+    return read_sessions(site.log_of(node).read_text(errors="replace").splitlines())
 
 
 async def _read_outputs(

@@ -100,6 +100,10 @@ class Site:
         """Where what runs on a node leaves its marks."""
         return self.directory / "files" / node
 
+    def log_of(self, program: str) -> Path:
+        """Where a node's agent or an admin writes."""
+        return self.directory / f"{program}.log"
+
     # --- what faults need ----------------------------------------------------------------------------------------
 
     def admin(self, name: str) -> Admin:
@@ -181,7 +185,7 @@ class Site:
         urls = ",".join(f"https://127.0.0.1:{proxy.port}" for proxy in proxies)
         for name, port, proxy in zip(names, ports, proxies, strict=True):
             environ = self._admin_environment(name, port, urls)
-            program = Supervised(name, "edge_server", "serve", environ=environ, log=self.directory / f"{name}.log")
+            program = Supervised(name, "edge_server", "serve", environ=environ, log=self.log_of(name))
             self.admins.append(Admin(name=name, program=program, proxy=proxy))
         if self.database.has_server:
             done = await run_program("edge_server", "migrate", environ=self._admin_environment(names[0], 0, urls))
@@ -227,7 +231,7 @@ class Site:
                 "NODE_ALIAS": node,
                 "ENROLLMENT_KEY": key,
             }
-            agent = Supervised(node, "edge_agent", "run", environ=environ, log=self.directory / f"{node}.log")
+            agent = Supervised(node, "edge_agent", "run", environ=environ, log=self.log_of(node))
             self.agents[node] = agent
             agent.start()
             await asyncio.sleep(_AGENT_EVERY)

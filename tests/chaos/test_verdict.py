@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.chaos.ledger import Account, Command, Death, End, Evidence, Execution
+from tests.chaos.ledger import Account, Command, Death, End, Evidence, Execution, Session
 from tests.chaos.payload import Ending, Mark, printed_size, unique_line
 from tests.chaos.verdict import CLAIMS, judge
 from tests.chaos.wishes import Wish
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ENDED = BEGAN + timedelta(seconds=9)
+LONG_BEFORE = BEGAN - timedelta(minutes=1)
 
 WISH = Wish(token="t", nodes=("a", "b"), seconds=1, ending=Ending(exit_code=0), stdin_bytes=5)
 COMMAND = Command(id="c", request_id="t", created_at=BEGAN, cancelled_at=None, finished_at=ENDED)
@@ -109,6 +110,10 @@ TRUTHS: dict[str, Callable[[], Evidence]] = {
     ),
     "told lost and corrected later": lambda: told(
         ends={"a": End(outcome="lost"), "b": End(outcome="offline")}, exit_code=4
+    ),
+    "offline between two sessions": lambda: replace(
+        truth(),
+        sessions={"b": [Session(since=LONG_BEFORE, until=BEGAN), Session(since=ENDED, until=None)]},
     ),
     "a client that heard nothing": lambda: told(answers=[], created=0, ends={}, exit_code=9, is_finished=False),
     "output that was cut where the runner died": lambda: replace(on_a(truncated=True), outputs={}, deaths=[IN_TIME]),
@@ -309,7 +314,15 @@ LIES: dict[str, tuple[str, Callable[[], Evidence]]] = {
         "what ended well had all of its stdin",
         lambda: replace(truth(), marks={"a": [BEGIN_A, replace(END_A, stdin_bytes=4)]}),
     ),
-    "a node without a session": ("every node is back", lambda: replace(truth(), sessions={"a": "admin", "b": ""})),
+    "offline although it had a session to the end": (
+        "offline only where there was no session",
+        lambda: replace(truth(), sessions={"b": [Session(since=LONG_BEFORE, until=None)]}),
+    ),
+    "offline although it had a session long after": (
+        "offline only where there was no session",
+        lambda: replace(truth(), sessions={"b": [Session(since=LONG_BEFORE, until=ENDED + timedelta(minutes=1))]}),
+    ),
+    "a node without a session": ("every node is back", lambda: replace(truth(), holders={"a": "admin", "b": ""})),
     "a process that still runs": (
         "nothing is left behind on the nodes",
         lambda: replace(truth(), processes=["a c-a pid 7"]),

@@ -37,6 +37,7 @@ _CLAIMS: dict[str, Callable[[Case], Iterator[str]]] = {
     "every recorded outcome and exit code is true": execution_claims.outcomes_are_true,
     "nothing ended in a way that nobody asked for": execution_claims.outcomes_have_a_reason,
     "lost only where a runner died": execution_claims.lost_only_where_a_runner_died,
+    "offline only where there was no session": execution_claims.offline_only_without_a_session,
     "clients were told the truth": client_claims.clients_were_told_the_truth,
     "an answer is kept, and a repeated request makes nothing new": client_claims.answers_are_kept,
     "the output of what came to its end is stored": execution_claims.output_is_kept,
