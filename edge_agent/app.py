@@ -43,13 +43,7 @@ class AgentApp:
         open_data_dir(settings.data_dir)
         self._lock = identities.lock_data_dir(settings.data_dir)
         self._status = StatusFile(settings.data_dir)
-        self._executions = Executions(
-            journal=Journal(settings.data_dir / journal.DIRECTORY),
-            runner_dir=settings.data_dir / "runner",
-            concurrency=settings.execution_concurrency,
-            spool_bytes=settings.spool_bytes,
-            hidden=HIDDEN,
-        )
+        self._executions = self._new_executions()
         if identities.load_identity(settings.data_dir) is None and not self._key_source():
             raise NotEnrolled(hint="edge-agent enroll --key-file FILE, or set ENROLLMENT_KEY_FILE")
         self._keys = identities.load_or_make_keys(settings.data_dir)
@@ -99,6 +93,15 @@ class AgentApp:
             if refused := describe_refused_wish(wishes, identity):
                 log.warning("%s", refused)
             return identity
+
+    def _new_executions(self) -> Executions:
+        return Executions(
+            journal=Journal(self._settings.data_dir / journal.DIRECTORY),
+            runner_dir=self._settings.data_dir / "runner",
+            concurrency=self._settings.execution_concurrency,
+            spool_bytes=self._settings.spool_bytes,
+            hidden=HIDDEN,
+        )
 
     def _key_source(self) -> str:
         if self._settings.enrollment_key_file is not None:

@@ -44,10 +44,14 @@ class _Waiting:
 
 
 class Journal:
-    """Appends records; reads them back at start."""
+    """Appends records; reads them back at start.
 
-    def __init__(self, directory: Path) -> None:
+    Without `is_on_disk` it promises nothing: only the benchmark asks what the promise costs.
+    """
+
+    def __init__(self, directory: Path, *, is_on_disk: bool = True) -> None:
         self._directory = directory
+        self._is_on_disk = is_on_disk
         self._path = directory / _FILE
         self._file: int | None = None
         self._size = 0
@@ -66,6 +70,8 @@ class Journal:
 
         Raises DirectoryNotWritable when it cannot even be read: nobody knows then what must not be started again.
         """
+        if not self._is_on_disk:
+            return
         try:
             contents = await self._off_loop(_prepare, self._directory)
         except OSError as error:
@@ -163,6 +169,9 @@ class Journal:
         if entry is not None:
             self._resize(entry, len(line))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._is_on_disk:
+            done.set_result(None)
+            return done
         self._waiting.append(_Waiting(line=line, done=done, entry=entry))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())

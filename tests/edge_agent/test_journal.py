@@ -262,3 +262,13 @@ async def test_what_was_not_handed_over_after_all_belongs_to_no_runner(tmp_path:
     journal.note_not_handed(FIRST)
     await journal.close()
     assert (await reopened(tmp_path))[FIRST].runner_instance == ""
+
+
+async def test_a_journal_that_is_not_on_disk_keeps_its_entries_and_writes_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "executions", is_on_disk=False)
+    await journal.open()
+    await journal.accept(entry(FIRST))
+    await journal.end(FIRST, END)
+    assert journal.entries[FIRST].end == END
+    await journal.close()
+    assert not list(tmp_path.iterdir())
