@@ -11,7 +11,7 @@ from tests.chaos.ledger import Session
 
 
 def read_sessions(lines: Iterable[str]) -> list[Session]:
-    """Every session in its order. What a killed agent had ends, as far as its log knows, with the next word about one."""
+    """Every session in its order. One that a killed agent had ends, for its log, with the next word about another."""
     found: list[Session] = []
     since: datetime | None = None
     for line in lines:
