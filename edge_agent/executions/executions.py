@@ -296,7 +296,7 @@ class Executions:
         if message.type == "started" and live.entry.started is None:
             self._note_started(live, message.fields)
             self._report(live, reports.started(live.entry))
-        elif message.type in _REPORTS:
+        elif message.type in _REPORTS and live.is_about_this_session(message.fields):
             self._report(live, _REPORTS[message.type](message))
         elif message.type == "ended" and live.entry.end is None:
             self._tasks.spawn(self._end(live, ends.from_runner(message.fields)))

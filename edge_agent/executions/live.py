@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge_agent.executions.journal_records import Entry
 
@@ -36,6 +38,13 @@ class Live:
     def is_running(self) -> bool:
         """Whether it takes one of the places of what may run at once."""
         return (self.is_handed_to_runner or self.is_leaving_line) and self.entry.end is None
+
+    def is_about_this_session(self, said: Mapping[str, Any]) -> bool:
+        """Whether the runner says it in answer to the last resume, and not to one of an earlier session.
+
+        Output that was under way when a session ended arrives behind the resume of the next one, and is sent again.
+        """
+        return self.reporting is not None and said.get("round", self.reporting.round) == self.reporting.round
 
     @property
     def takes_input(self) -> bool:

@@ -80,11 +80,18 @@ class Delivery:
         offset, data = output.spool.read(output.sent, min(CHUNK, execution.credit - execution.credited))
         if offset > output.sent:
             output.has_gap = True
-            self._link.send("gap", id=execution.id, stream=name, from_offset=output.sent, to_offset=offset)
+            self._link.send(
+                "gap",
+                id=execution.id,
+                stream=name,
+                round=execution.round,
+                from_offset=output.sent,
+                to_offset=offset,
+            )
         output.sent = offset + len(data)
         execution.credited += len(data)
         if data:
-            self._link.send("output", data, id=execution.id, stream=name, offset=offset)
+            self._link.send("output", data, id=execution.id, stream=name, round=execution.round, offset=offset)
 
     def _may_send(self, execution: Execution) -> bool:
         return execution.credit is not None and execution.credited < execution.credit and self._link.has_room

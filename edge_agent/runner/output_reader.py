@@ -77,10 +77,10 @@ def is_stalled(execution: Execution) -> bool:
 
 
 def _room(execution: Execution, output: Output) -> int:
-    """How much may be read: exact output never overwrites what the agent did not take."""
+    """How much may be read: exact output never overwrites what may be asked for again."""
     if not execution.exact:
         return CHUNK
-    room = output.spool.room(output.sent)
+    room = output.spool.room(max(0, output.sent - output.spool.kept_behind))
     if execution.is_terminal and execution.credit is not None:
         return min(room, output.sent + _TERMINAL_AHEAD - output.spool.end)
     return room

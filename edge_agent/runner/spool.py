@@ -27,6 +27,15 @@ class Spool:
         self.end = 0
         """Offset of the next byte."""
 
+    @property
+    def kept_behind(self) -> int:
+        """How much exact output keeps of what was sent: all that may be under way when a session or an admin dies.
+
+        With a ring as it is by default that is twice the largest window of credit: one between node and admin, and as
+        much on its way from there to whoever reads.
+        """
+        return self._ring_limit // 2
+
     def room(self, unread_from: int) -> int:
         """How many bytes may be added before one that was not read yet is overwritten."""
         first_unread = max(unread_from, self._head_end)

@@ -43,13 +43,13 @@ class Node:
 
     # --- lives ---------------------------------------------------------------------------------------------------
 
-    async def start(self, *, concurrency: int = 4) -> None:
+    async def start(self, *, concurrency: int = 4, spool_bytes: int = 256 * 1024) -> None:
         """A new agent process would do this; the session comes with it."""
         self._executions = Executions(
             journal=Journal(self.data_dir / "executions"),
             runner_dir=self.data_dir / "runner",
             concurrency=concurrency,
-            spool_bytes=256 * 1024,
+            spool_bytes=spool_bytes,
             hidden=HIDDEN,
         )
         await self._executions.start()
@@ -60,9 +60,9 @@ class Node:
         if executions is not None:
             await executions.stop()
 
-    async def restart(self, *, concurrency: int = 4) -> None:
+    async def restart(self, *, concurrency: int = 4, spool_bytes: int = 256 * 1024) -> None:
         await self.stop()
-        await self.start(concurrency=concurrency)
+        await self.start(concurrency=concurrency, spool_bytes=spool_bytes)
 
     def attach(self) -> None:
         """A new session."""
