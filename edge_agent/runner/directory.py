@@ -38,13 +38,16 @@ def empty_spools(directory: Path) -> Path:
 
 
 def write_pid_file(directory: Path, instance_id: str) -> None:
-    """Say which process this runner is."""
+    """Say which process this runner is; with a full disk nobody is told, rather than told of an earlier one."""
     facts = {
         "pid": os.getpid(),
         "start_ticks": leftovers.start_ticks(os.getpid()),
         "boot_id": leftovers.boot_id(),
         "instance_id": instance_id,
     }
-    scratch = directory / ".pid"
-    scratch.write_text(json.dumps(facts))
-    scratch.replace(directory / "pid")
+    scratch, told = directory / ".pid", directory / "pid"
+    try:
+        scratch.write_text(json.dumps(facts))
+        scratch.replace(told)
+    except OSError:
+        told.unlink(missing_ok=True)
