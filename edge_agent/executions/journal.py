@@ -30,6 +30,7 @@ DIRECTORY = "executions"
 _FILE = "journal"
 _COMPACT_AT = 4 * 1024 * 1024
 _RETRY_SECONDS = 1.0
+_UNHEARD_SECONDS = 0.02
 Result = TypeVar("Result")
 
 
@@ -60,6 +61,7 @@ class Journal:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._stored: dict[str, Entry] = {}
         """Those among the entries whose acceptance is on disk."""
         self.entries: dict[str, Entry] = {}
@@ -87,6 +89,7 @@ class Journal:
 
     async def close(self) -> None:
         """Write what waits."""
+        self._begin_to_write()
         while self._writer is not None:
             await asyncio.wait({self._writer})
         self._thread.shutdown()
@@ -162,9 +165,18 @@ class Journal:
                 return
 
     def _append_unheard(self, record: Record) -> None:
-        self._append(record).add_done_callback(lambda future: future.cancelled() or future.exception())
+        """Append with the next record that somebody waits for, or a moment later: it is worth no fsync of its own."""
+        done = self._add(record)
+        done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        if self._writer is None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_UNHEARD_SECONDS, self._begin_to_write)
 
     def _append(self, record: Record, entry: Entry | None = None) -> asyncio.Future[None]:
+        done = self._add(record, entry)
+        self._begin_to_write()
+        return done
+
+    def _add(self, record: Record, entry: Entry | None = None) -> asyncio.Future[None]:
         line = records.to_line(record)
         if entry is not None:
             self._resize(entry, len(line))
@@ -173,9 +185,14 @@ class Journal:
             done.set_result(None)
             return done
         self._waiting.append(_Waiting(line=line, done=done, entry=entry))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all())
         return done
+
+    def _begin_to_write(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._writer is None and self._waiting:
+            self._writer = asyncio.create_task(self._write_all())
 
     async def _write_all(self) -> None:
         """Write until nothing waits; what arrives during one fsync shares the next."""

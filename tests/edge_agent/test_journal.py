@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.executions import journal as journals
 from edge_agent.executions import journal_records
 from edge_agent.executions.journal import Journal, read_journal
 from edge_agent.executions.journal_records import Entry
 from edge_wire.errors import DirectoryNotWritable
+from tests.support.eventually import eventually
 
 FIRST, SECOND, THIRD = (f"{number:08x}-0000-4000-8000-000000000000" for number in (1, 2, 3))
 REQUEST = {"argv": ["echo", "hi"], "timeout": None, "kill_after": 5.0, "exact": False}
@@ -244,6 +246,30 @@ async def test_what_comes_at_once_shares_the_disk_s_time(tmp_path: Path, synced:
     assert len(synced) <= 2
     await journal.close()
     assert list(await reopened(tmp_path)) == ids
+
+
+async def test_what_nobody_waits_for_shares_the_disk_s_time_with_what_somebody_does(
+    tmp_path: Path, synced: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "_UNHEARD_SECONDS", 1000)
+    journal = await journal_of(tmp_path, FIRST, SECOND)
+    synced.clear()
+    journal.note_started(FIRST, STARTED)
+    await journal.end(FIRST, END)
+    journal.forget(FIRST)
+    await journal.end(SECOND, END)
+    assert len(synced) == 2
+    journal.forget(SECOND)
+    await journal.close()
+    assert len(synced) == 3
+    assert await reopened(tmp_path) == {}
+
+
+async def test_what_nobody_waits_for_is_written_a_moment_later(tmp_path: Path) -> None:
+    journal = await journal_of(tmp_path, FIRST)
+    journal.note_started(FIRST, STARTED)
+    await eventually(lambda: read_journal(tmp_path).entries[FIRST].started == STARTED)
+    await journal.close()
 
 
 async def test_the_runner_that_may_have_started_it_is_on_the_disk_before_it_is_told(
