@@ -11,9 +11,9 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-QUEUE_LIMIT = timedelta(seconds=8)
-"""How long a transaction may wait for a database thread. One that was not begun then never happens."""
+SILENCE_LIMIT = timedelta(seconds=8)
+"""How long a transaction waits for a database thread while no other one succeeds. Then it never happens."""
 _COLLISIONS_BORNE = 5
 _LONGEST_PAUSE_SECONDS = 0.2
 
@@ -35,11 +35,12 @@ _LONGEST_PAUSE_SECONDS = 0.2
 class Database:
     """Runs transactions off the event loop. SQLite writes one at a time, PostgreSQL as many as its pool is large."""
 
-    def __init__(self, engine: Engine, *, threads: int, queue_limit: timedelta = QUEUE_LIMIT) -> None:
+    def __init__(self, engine: Engine, *, threads: int, silence_limit: timedelta = SILENCE_LIMIT) -> None:
         self._engine = engine
         self._write_engine = engine.execution_options(**WRITE)
-        self._queue_limit = queue_limit
-        self._down_since: float | None = None
+        self._silence_limit = silence_limit
+        self._answered_at: dict[Engine, float] = {}
+        self._down_since: dict[Engine, float] = {}
         writers = 1 if self.is_sqlite else threads
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="db-read") if self.is_sqlite else self._writers
@@ -69,41 +70,68 @@ class Database:
         self._engine.dispose()
 
     async def _hop(self, threads: ThreadPoolExecutor, engine: Engine, work: Callable[[Session], ResultT]) -> ResultT:
-        loop, is_late = asyncio.get_running_loop(), False
+        loop = asyncio.get_running_loop()
         running = threads.submit(_transact, engine, work)
-
-        def give_up() -> None:
-            nonlocal is_late
-            is_late = running.cancel()  # False when it has begun: then its end is awaited, and it is bounded
-
-        timer = loop.call_later(self._queue_limit.total_seconds(), give_up)
+        queue = _Queue(loop, running, lambda: self._answered_at.get(engine, 0.0), self._silence_limit.total_seconds())
         try:
             result = await asyncio.wrap_future(running)
         except asyncio.CancelledError:
-            if not is_late or _is_cancelling():
+            if not queue.is_given_up or _is_cancelling():
                 raise
-            raise DatabaseUnavailable("the admin's database does not keep up", hint="repeat it in a moment") from None
+            raise DatabaseUnavailable("the admin's database does not answer", hint="repeat it in a moment") from None
         except failures.FAILURES as error:
             told = failures.to_edge_error(error)
             if told is None:
                 raise
-            self._note_failure(loop.time(), told, failures.reason(error))
+            self._note_failure(engine, loop.time(), told, failures.reason(error))
             raise told from error
         finally:
-            timer.cancel()
-        self._note_success(loop.time())
+            queue.leave()
+        self._note_success(engine, loop.time())
         return result
 
-    def _note_failure(self, now: float, told: DatabaseUnavailable, reason: str) -> None:
+    def _note_failure(self, engine: Engine, now: float, told: DatabaseUnavailable, reason: str) -> None:
         """Said once per outage: everything that is refused meanwhile says so itself."""
-        if self._down_since is None:
-            self._down_since = now
+        if not self._down_since:
             log.warning("%s: %s", told.message, reason)
+        self._down_since.setdefault(engine, now)
 
-    def _note_success(self, now: float) -> None:
-        if self._down_since is not None:
-            log.warning("the database is back after %.0f s", now - self._down_since)
-            self._down_since = None
+    def _note_success(self, engine: Engine, now: float) -> None:
+        """Over when what failed succeeds: a file that is locked or full can still be read."""
+        self._answered_at[engine] = now
+        since = self._down_since.pop(engine, None)
+        if since is not None and not self._down_since:
+            log.warning("the database is back after %.0f s", now - since)
+
+
+class _Queue:
+    """Waiting for a database thread: given up when no transaction has succeeded for too long, not when many wait."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        running: Future[Any],
+        answered_at: Callable[[], float],
+        limit: float,
+    ) -> None:
+        self._loop = loop
+        self._running = running
+        self._began = loop.time()
+        self._answered_at = answered_at
+        self._limit = limit
+        self._timer = loop.call_later(limit, self._judge)
+        self.is_given_up = False
+        """The transaction was not begun, and never will be."""
+
+    def leave(self) -> None:
+        self._timer.cancel()
+
+    def _judge(self) -> None:
+        left = max(self._began, self._answered_at()) + self._limit - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._judge)
+        else:
+            self.is_given_up = self._running.cancel()  # False when it has begun: then it is awaited, and has an end
 
 
 def _transact(engine: Engine, work: Callable[[Session], ResultT]) -> ResultT:

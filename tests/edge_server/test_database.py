@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -104,16 +105,24 @@ class Holder:
 
 
 async def test_a_transaction_that_found_no_thread_in_time_is_refused_and_never_happens(engine: Engine) -> None:
-    db = Database(engine, threads=1, queue_limit=timedelta(milliseconds=50))
+    db = Database(engine, threads=1, silence_limit=timedelta(milliseconds=50))
     holder = Holder(db)
     await eventually(holder.has_begun.is_set)
     try:
-        with pytest.raises(DatabaseUnavailable, match="does not keep up"):
+        with pytest.raises(DatabaseUnavailable, match="does not answer"):
             await db.write(lambda tx: add_cluster(tx, "oslo"))
     finally:
         holder.may_end.set()
     await holder.holding
     assert await db.read(cluster_names) == []
+    db.close()
+
+
+async def test_a_long_queue_that_moves_refuses_nobody(engine: Engine) -> None:
+    """Each transaction takes half of what a silent database is given; the last of them waits for ten times that."""
+    db = Database(engine, threads=1, silence_limit=timedelta(milliseconds=200))
+    done = await asyncio.gather(*(db.write(lambda tx: time.sleep(0.1)) for _ in range(20)))
+    assert done == [None] * 20
     db.close()
 
 
@@ -124,9 +133,9 @@ async def test_a_caller_that_is_cancelled_while_it_waits_stays_cancelled(engine:
     waiting = asyncio.create_task(db.write(lambda tx: add_cluster(tx, "oslo")))
     await asyncio.sleep(0)
     waiting.cancel()
-    holder.may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    holder.may_end.set()
     await holder.holding
     assert await db.read(cluster_names) == []
     db.close()
