@@ -96,6 +96,11 @@ class Conversation(Generic[RequestT, ResponseT]):
             response = await self._running.read()
         except grpc.aio.AioRpcError as error:
             raise translate(error) from None
+        except asyncio.CancelledError:
+            # gRPC says so to the reader of a call that is closed here, too: nobody wants that reader to end.
+            if _is_being_cancelled():
+                raise
+            raise errors.StreamBroken("the conversation was closed") from None
         if response is grpc.aio.EOF:
             await self._raise_failure()
             raise StopAsyncIteration
@@ -115,6 +120,11 @@ class Conversation(Generic[RequestT, ResponseT]):
             return errors.StreamBroken("the other side has closed the conversation")
         trailing = await self._running.trailing_metadata()
         return translate_status(code, await self._running.details() or "", _as_dict(trailing))
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def converse(
