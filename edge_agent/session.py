@@ -8,19 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from edge_wire import version
 from edge_wire.channel import FRAME_LIMIT
 from edge_wire.errors import FrameInvalid, ProtocolUnsupported
+from edge_wire.lazy_timer import LazyTimer
 from edge_wire.timestamps import to_timestamp
 from edge_wire.v1 import node_pb2
 from edge_wire.v1 import session_pb2 as pb
 
 DEFAULT_PING_INTERVAL = timedelta(seconds=15)
 DEFAULT_DEAD_AFTER = timedelta(seconds=45)
+_STARTED_WAITS = 0.05
+"""Seconds that "started" waits for company: a short command's end goes into the same frame."""
 
 
 class ExecutionOrders(Protocol):
@@ -66,6 +68,8 @@ class AgentSession:
         self._farewell: pb.Goodbye | None = None
         self._is_over = False
         self._wake = asyncio.Event()
+        self._ping_timer = LazyTimer(self._wake.set)
+        self._company_timer = LazyTimer(self._wake.set)
         self._ping_interval = DEFAULT_PING_INTERVAL.total_seconds()
         self._dead_after = DEFAULT_DEAD_AFTER.total_seconds()
         self._frame_limit = FRAME_LIMIT
@@ -104,6 +108,8 @@ class AgentSession:
     def end(self) -> None:
         """The transport is gone."""
         self._is_over = True
+        self._ping_timer.cancel()
+        self._company_timer.cancel()
         if self.is_welcome:
             self._executions.detach()
         self._wake.set()
@@ -138,7 +144,10 @@ class AgentSession:
 
     def _report(self, report: pb.ExecutionReport) -> None:
         self._reports.append(report)
-        self._wake.set()
+        if report.HasField("started"):
+            self._company_timer.within(_STARTED_WAITS)
+        else:
+            self._wake.set()
 
     def _take(self) -> pb.AgentFrame | None:
         if self._urgent:
@@ -162,8 +171,8 @@ class AgentSession:
         now = self._clock()
         remaining = self._ping_interval - (now - max(self._last_heard, self._last_ping))
         if remaining > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), remaining)
+            self._ping_timer.within(remaining)
+            await self._wake.wait()
             return True
         if self._last_ping > self._last_heard and now - self._last_heard > self._dead_after:
             return False

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -15,6 +14,7 @@ from typing import Protocol
 from edge_server.nodes.domain import NodeIdentity
 from edge_wire.channel import FRAME_LIMIT
 from edge_wire.errors import FrameInvalid
+from edge_wire.lazy_timer import LazyTimer
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import session_pb2 as pb
 
@@ -71,6 +71,7 @@ class NodeSession:
         self._goodbye: pb.Goodbye | None = None
         self._is_over = False
         self._wake = asyncio.Event()
+        self._ping_timer = LazyTimer(self._wake.set)
         self._last_heard = clock()
         self._last_ping = clock()
         self._ping_nonce = 0
@@ -99,6 +100,7 @@ class NodeSession:
     def end(self) -> None:
         """The transport is gone: nothing more is sent."""
         self._is_over = True
+        self._ping_timer.cancel()
         self._wake.set()
 
     def receive(self, frame: pb.AgentFrame) -> bool:
@@ -151,8 +153,8 @@ class NodeSession:
         silence = now - max(self._last_heard, self._last_ping)
         remaining = self._limits.ping_interval.total_seconds() - silence
         if remaining > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), remaining)
+            self._ping_timer.within(remaining)
+            await self._wake.wait()
             return True
         if self._last_ping > self._last_heard and now - self._last_heard > self._limits.dead_after.total_seconds():
             return False

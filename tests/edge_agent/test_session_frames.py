@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -162,3 +163,33 @@ async def test_limits_that_a_welcome_leaves_out_are_the_usual_ones() -> None:
     assert frame.WhichOneof("frame") == "ping"
     clock.seconds += 30
     assert await session.next_frame() is None
+
+
+def started() -> pb.ExecutionReport:
+    return pb.ExecutionReport(execution_id="e1", started=pb.ExecutionStarted(pid=1))
+
+
+async def test_a_short_command_is_one_frame_up() -> None:
+    session, executions = await welcomed()
+    assert executions.send is not None
+    sending = asyncio.create_task(session.next_frame())
+    await asyncio.sleep(0)
+    executions.send(started())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not sending.done()
+    executions.send(pb.ExecutionReport(execution_id="e1", end=command_pb2.ExecutionEnd()))
+    frame = await sending
+    assert frame is not None
+    assert [report.WhichOneof("report") for report in frame.reports.reports] == ["started", "end"]
+
+
+async def test_a_start_without_company_is_told_after_a_moment() -> None:
+    session, executions = await welcomed()
+    assert executions.send is not None
+    sending = asyncio.create_task(session.next_frame())
+    await asyncio.sleep(0)
+    executions.send(started())
+    frame = await asyncio.wait_for(sending, 10)
+    assert frame is not None
+    assert [report.WhichOneof("report") for report in frame.reports.reports] == ["started"]
