@@ -20,7 +20,7 @@ from edge_server.db.database import Database
 log = logging.getLogger(__name__)
 
 _HIDE_AT_ONCE = 200
-_SMALLEST_BATCH, _LARGEST_BATCH = 10, 400
+_SMALLEST_BATCH, _LARGEST_BATCH = 50, 400
 _BATCH_SECONDS = 0.02
 _REST = 4.0
 """How long to wait after a batch, in times of what it took."""

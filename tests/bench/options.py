@@ -21,6 +21,7 @@ SECTIONS = (
     "databases",
     "journal",
     "flatness",
+    "retention",
 )
 LARGEST_NODES = 10_000
 FEWEST_ROUNDS = 5
@@ -49,6 +50,7 @@ class Options:
     sections: Sequence[str]
     output_bytes: int
     executions: int
+    old_executions: int
     outage: float
 
     def size(self, wanted: int) -> int:
@@ -85,6 +87,7 @@ def parse(words: Sequence[str]) -> Options:
         sections=sections or SECTIONS,
         output_bytes=found.output_mb * 1_000_000,
         executions=found.executions,
+        old_executions=found.old_executions,
         outage=found.outage,
     )
 
@@ -128,5 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", metavar="A,B", help=f"these sections only: {', '.join(SECTIONS)}")
     parser.add_argument("--output-mb", type=int, default=1000, help="how much the output section moves (%(default)s)")
     parser.add_argument("--executions", type=int, default=100_000, help="of the flatness section (%(default)s)")
+    parser.add_argument(
+        "--old-executions", type=int, default=1_000_000, help="that the retention section has removed (%(default)s)"
+    )
     parser.add_argument("--outage", type=float, default=10.0, help="seconds without an admin, in storm (%(default)s)")
     return parser

@@ -16,7 +16,7 @@ from tests.bench.machine import describe
 from tests.bench.options import Options, Refused, parse, raise_file_limit
 from tests.bench.processes import Failed
 from tests.bench.rig import Rig
-from tests.bench.sections import fanout, grouped, latency, memory, output, storm, throughput
+from tests.bench.sections import fanout, grouped, latency, memory, output, retention, storm, throughput
 
 _SECTIONS: Mapping[str, Callable[[Rig], Awaitable[None]]] = {
     "latency": latency.run,
@@ -30,6 +30,7 @@ _SECTIONS: Mapping[str, Callable[[Rig], Awaitable[None]]] = {
     "databases": throughput.databases,
     "journal": throughput.journal,
     "flatness": memory.flatness,
+    "retention": retention.run,
 }
 _INTERRUPTED = 130
 

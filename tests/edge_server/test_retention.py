@@ -116,6 +116,7 @@ async def test_a_large_command_goes_in_small_batches(
     kept = retention_of(db, Keep(age=30 * DAY, executions=None))
     await kept.hide_old()
     monkeypatch.setattr(retention, "_LARGEST_BATCH", 20)
+    monkeypatch.setattr(kept, "_batch", 20)
     deleted: list[int] = []
 
     def note(*arguments: object) -> None:
@@ -145,7 +146,7 @@ async def test_of_several_admins_one_removes_at_a_time(db: Database) -> None:
 
 def test_a_batch_is_as_large_as_its_time_allows() -> None:
     assert next_batch(100, 0.02) == 100
-    assert next_batch(100, 0.2) == 10
-    assert next_batch(10, 0.001) == 20
+    assert next_batch(200, 0.05) == 80
+    assert next_batch(50, 0.001) == 100
     assert next_batch(400, 0.0) == 400
-    assert next_batch(10, 5.0) == 10
+    assert next_batch(50, 5.0) == 50
