@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from edge_server import data_dir, encryption
 from edge_server.admins.rpc import AdminServicer
-from edge_server.admins.service import AdminPresence
+from edge_server.admins.service import AdminPresence, forget_earlier_runs
 from edge_server.audit.rpc import AuditServicer
 from edge_server.audit.service import AuditService
 from edge_server.clusters.rpc import ClusterServicer
@@ -174,6 +174,7 @@ class AdminApp:
             await self.db.write(lambda tx: ensure_default_cluster(tx, name, utc_now()))
         if self._settings.is_sqlite:
             await self.db.write(lambda tx: presence.clear_sessions(tx))
+            await self.db.write(forget_earlier_runs)
 
     async def _serve(self) -> None:
         clock = asyncio.get_running_loop().time

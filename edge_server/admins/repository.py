@@ -21,6 +21,11 @@ def remove(tx: Session, admin_id: str) -> None:
     tx.execute(delete(AdminRow).where(AdminRow.id == admin_id))
 
 
+def remove_all(tx: Session) -> None:
+    """Take every admin out."""
+    tx.execute(delete(AdminRow))
+
+
 def remove_silent(tx: Session, before: datetime) -> None:
     """Take out admins that were last seen before this."""
     tx.execute(delete(AdminRow).where(AdminRow.seen_at < before))

@@ -21,6 +21,11 @@ def live_admins(tx: Session, now: datetime) -> dict[str, Sequence[str]]:
     return {row.id: row.urls for row in repository.list_seen_since(tx, now - DEAD_AFTER)}
 
 
+def forget_earlier_runs(tx: Session) -> None:
+    """Nobody else is alive, as on SQLite at start: an earlier run that was killed only looks so for a while."""
+    repository.remove_all(tx)
+
+
 class AdminPresence:
     """This run's own row."""
 

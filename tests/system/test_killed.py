@@ -240,3 +240,20 @@ async def test_stdin_goes_on_after_the_session_and_the_admin_were_away(site: Ins
         await eventually(lambda: "three\n" in running.output, within=30.0, what="the third line")
     assert await running.wait() == 0, running.output
     assert [line for line in running.output.splitlines() if not line.startswith("edgectl:")] == ["one", "two", "three"]
+
+
+async def test_stdin_goes_on_after_the_admin_was_killed(bare: Installation, tmp_path: Path) -> None:
+    port = await _with_admin_program(bare)
+    admin = bare.programs[-1]
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with os.fdopen(os.open(fifo, os.O_RDWR), "wb", buffering=0) as pipe:
+        running = await bare.start_edgectl("exec", "edge01", "--stdin", str(fifo), "--", "cat")
+        pipe.write(b"one\n")
+        await eventually(lambda: running.output == "one\n", what="the first line")
+        await admin.kill()
+        await bare.start_admin_program(port)
+        pipe.write(b"two\n")
+        await eventually(lambda: "two\n" in running.output, within=30.0, what="the second line")
+    assert await running.wait() == 0, running.output
+    assert [line for line in running.output.splitlines() if not line.startswith("edgectl:")] == ["one", "two"]
