@@ -131,7 +131,7 @@ async def test_a_large_command_goes_in_small_batches(
     assert await count_rows(db) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("database_kind", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.postgres
 async def test_of_several_admins_one_removes_at_a_time(db: Database) -> None:
     await db.write(lambda tx: add_over(tx, "c1", days_ago=1))
     await db.write(lambda tx: removal.hide(tx, ["c1"], NOON))
