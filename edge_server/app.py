@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +52,7 @@ from edge_server.principals.service import BuiltinKey, PrincipalService, builtin
 from edge_server.rpc.gatekeeper import Gatekeeper
 from edge_server.rpc.limiter import FailureLimiter
 from edge_server.rpc.server import HealthServicer, add_services, listen, new_server
+from edge_server.sessions import whereabouts
 from edge_server.sessions.gate import NodeGateServicer
 from edge_server.sessions.host import AdminFacts, SessionHost
 from edge_server.sessions.registry import SessionRegistry
@@ -184,6 +185,7 @@ class AdminApp:
             registry=self.registry,
             recorder=self._recorder,
             spools=Spools(self._settings.data_dir / "stdin"),
+            held_elsewhere=None if self._settings.is_sqlite else self._held_elsewhere,
             reconnect_grace=timedelta(seconds=self._settings.reconnect_grace_seconds),
             now=utc_now,
             clock=clock,
@@ -231,7 +233,7 @@ class AdminApp:
         await self._presence.beat()
         self._recorder.start()
         await self._reconciler.adopt_orphans()
-        self._dispatcher.feeds.remove_others()
+        self._dispatcher.feeds.remove_others(await self._reconciler.open_command_ids())
         await self._server.start()
         self._jobs.start()
         await self._health.set_serving(True)
@@ -312,6 +314,11 @@ class AdminApp:
             session_count=len(self.registry),
             running_execution_count=self._dispatcher.count_under_way(),
             refused_credential_count=self._limiter.total,
+        )
+
+    async def _held_elsewhere(self, node_ids: Collection[NodeId]) -> Collection[NodeId]:
+        return await self.db.read(
+            lambda tx: whereabouts.held_elsewhere(tx, node_ids, admin_id=self.admin_id, now=utc_now())
         )
 
     def _node_deleted(self, node_id: NodeId) -> None:

@@ -60,10 +60,18 @@ def to_live(rows: Sequence[ExecutionRow]) -> list[LiveExecution]:
             is_end_committed=row.state is State.ENDED,
             queued_at=row.queued_at,
             sent_at=row.sent_at,
+            sent_epoch=row.sent_epoch,
             ended_at=row.ended_at,
         )
         for row in rows
     ]
+
+
+def load_executions(tx: Session, ids: Sequence[str]) -> dict[ExecutionId, LiveExecution]:
+    """These executions with the output that is stored of them, as far as they are there."""
+    executions = to_live(repository.find_executions(tx, ids))
+    restore_outputs(executions, repository.list_outputs(tx, ids))
+    return {execution.id: execution for execution in executions}
 
 
 def restore_outputs(executions: Sequence[LiveExecution], outputs: Sequence[OutputRow]) -> None:

@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from edge_server.commands import convert
+from edge_server.commands.away_nodes import AwayNodes, HeldElsewhere
 from edge_server.commands.domain import CommandId, Event, ExecutionId, Outcome, State
 from edge_server.commands.late_ends import LateEnds, acknowledgement
 from edge_server.commands.output import half_for
 from edge_server.commands.output_flow import OutputFlow
-from edge_server.commands.pacing import StopReason
+from edge_server.commands.pacing import PaceDecision, StopReason
 from edge_server.commands.recorder import Recorder
 from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.commands.stdin_feeds import StdinFeeds
@@ -46,6 +47,7 @@ class Dispatcher:
         registry: SessionRegistry,
         recorder: Recorder,
         spools: Spools,
+        held_elsewhere: HeldElsewhere | None,
         reconnect_grace: timedelta,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -61,6 +63,7 @@ class Dispatcher:
         self._timers = PumpTimers(self.pump)
         self.feeds = StdinFeeds(spools=spools, send=self._send_stdin)
         self._flow = OutputFlow(registry)
+        self._away = AwayNodes(held_elsewhere=held_elsewhere, found=self._found_away)
         self._late = LateEnds(recorder=recorder, find=self.find_execution, now=now)
         self._by_id: dict[ExecutionId, LiveExecution] = {}
         self._by_node: dict[NodeId, dict[ExecutionId, LiveExecution]] = defaultdict(dict)
@@ -122,21 +125,29 @@ class Dispatcher:
 
     def pump(self, run: CommandRun) -> None:
         """Do what the pacer says, until it says nothing more."""
-        while run.options.is_pacer and not self._is_stopping and not run.is_over:
-            decision = run.pace(self._is_reachable)
-            code = decision.stop_reason.value if decision.stop_reason is not None else ""
-            for execution_id in decision.withhold:
-                self.conclude(
-                    run.executions[execution_id], Event.WITHHOLD, Outcome.NOT_STARTED, started=False, error_code=code
-                )
-            for execution_id in decision.expire:
-                self.conclude(run.executions[execution_id], Event.EXPIRE, Outcome.EXPIRED, started=False)
+        while not self._is_stopping and not run.is_over:
+            decision = run.pace(self.is_reachable)
+            if run.options.is_pacer:
+                self._give_up(run, decision)
             if decision.stop_reason is StopReason.DEADLINE:
                 self._stop_all(run)
-            started = [execution_id for execution_id in decision.start if self._start(run.executions[execution_id])]
+            chosen = [run.executions[execution_id] for execution_id in decision.start]
+            if not run.options.is_pacer:  # whose turn it is, the pacer says; who has the node hands out
+                chosen = [execution for execution in chosen if execution.queued_at is not None]
+            started = [execution for execution in chosen if self._start(execution)]
             if not started:
                 self._timers.pump_at(run, decision.again_at)
                 return
+
+    def _give_up(self, run: CommandRun, decision: PaceDecision) -> None:
+        """End what is not to start any more."""
+        code = decision.stop_reason.value if decision.stop_reason is not None else ""
+        for execution_id in decision.withhold:
+            self.conclude(
+                run.executions[execution_id], Event.WITHHOLD, Outcome.NOT_STARTED, started=False, error_code=code
+            )
+        for execution_id in decision.expire:
+            self.conclude(run.executions[execution_id], Event.EXPIRE, Outcome.EXPIRED, started=False)
 
     def pump_node(self, node_id: NodeId) -> None:
         """A node is there: hand out what waits for it, the oldest command first."""
@@ -144,7 +155,8 @@ class Dispatcher:
         for run in sorted((self._runs[command] for command in commands), key=lambda run: run.options.created_at):
             self.pump(run)
 
-    def _is_reachable(self, node_id: NodeId) -> bool:
+    def is_reachable(self, node_id: NodeId) -> bool:
+        """Whether a node has a session with this admin."""
         return self._registry.find(node_id) is not None
 
     def _stop_all(self, run: CommandRun) -> None:
@@ -160,7 +172,7 @@ class Dispatcher:
 
     def stop_execution(self, run: CommandRun, execution: LiveExecution) -> None:
         """Tell the node to end it, if the node is there."""
-        execution.is_stop_told = self._is_reachable(execution.node_id)
+        execution.is_stop_told = self.is_reachable(execution.node_id)
         order = session_pb.ExecutionOrder(execution_id=execution.id)
         order.stop.kill_after.FromTimedelta(convert.kill_after(run.options.spec))
         self._order(execution.node_id, order)
@@ -175,25 +187,60 @@ class Dispatcher:
         error_code: str = "",
         error_message: str = "",
     ) -> None:
-        """End an execution on the admin's own account."""
+        """End an execution on the admin's own account; `event` says on what evidence."""
         end = convert.end_of(outcome, started=started, error_code=error_code, error_message=error_message)
         self._end(execution, event, end, outcome, started)
 
-    def note_stored_end(self, execution: LiveExecution, end: pb.ExecutionEnd, outcome: Outcome) -> None:
-        """Take over an end that somebody else stored."""
+    def note_stored_end(self, execution: LiveExecution, stored: LiveExecution) -> None:
+        """Take over an end that somebody else stored, with the output that is stored of it."""
         run = self._runs.get(execution.command_id)
         if execution.is_end_committed or run is None:
             return
-        execution.state, execution.outcome, execution.end = State.ENDED, outcome, end
+        run.take_stored_output(execution, stored)
+        execution.state, execution.outcome, execution.end = State.ENDED, stored.outcome, stored.end
         self._commit_end(run, execution)
 
+    def resend(self, execution: LiveExecution, session: NodeSession) -> None:
+        """It was handed out in an earlier session and never arrived: hand it out in this one."""
+        transition = Transition(
+            execution_id=execution.id,
+            command_id=execution.command_id,
+            event=Event.RESEND,
+            values={"sent_epoch": session.epoch},
+            only_if=_of_session(execution),
+        )
+        self._recorder.submit(transition, partial(self._resend_committed, execution, session.epoch))
+
+    def look_for_waiting(self) -> None:
+        """Look again for nodes that were with another admin when the turn of an execution came that may not wait."""
+        if self._is_in_grace:
+            return
+        for run in self.runs():
+            for execution in run.executions.values():
+                is_waiting = execution.state is State.PENDING and execution.queued_at is not None
+                if is_waiting and run.options.is_pacer and not run.may_wait:
+                    self._away.look_for(execution, is_stored=True)
+
+    def note_stored_state(self, execution: LiveExecution, stored: LiveExecution) -> None:
+        """Take over where another admin brought an execution that is not over."""
+        run = self._runs.get(execution.command_id)
+        if run is None or execution.end is not None or execution.attached_epoch is not None:
+            return
+        is_ahead = execution.state is State.PENDING and stored.is_under_way
+        is_back = execution.is_under_way and execution.is_send_stored and stored.state is State.PENDING
+        if is_ahead or is_back:
+            execution.state, execution.queued_at = stored.state, stored.queued_at
+            execution.sent_at, execution.sent_epoch = stored.sent_at, stored.sent_epoch
+            run.tell_state(execution)
+
     def give_back(self, execution: LiveExecution) -> None:
-        """It was handed out and never arrived, and it may wait: the pacer has it again."""
+        """It was handed out and never arrived: the pacer has it again."""
         transition = Transition(
             execution_id=execution.id,
             command_id=execution.command_id,
             event=Event.RETURN,
             values={"queued_at": execution.queued_at or execution.sent_at or self._now()},
+            only_if=_of_session(execution),
         )
         self._recorder.submit(transition, partial(self._given_back, execution, transition.values["queued_at"]))
 
@@ -286,6 +333,7 @@ class Dispatcher:
         """Hand out nothing more and let every watcher go: sessions end now, and a node without one is not offline."""
         self._is_stopping = True
         self._timers.stop()
+        self._away.stop()
         self.feeds.stop()
         for run in self.runs():
             run.fail_watchers(failure)
@@ -293,18 +341,21 @@ class Dispatcher:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _start(self, execution: LiveExecution) -> bool:
-        """Hand one execution out, or find its node offline; False when the node may still come back."""
-        if self._registry.find(execution.node_id) is None:
-            if self._is_in_grace:
+        """Hand one execution out, or see to it that its node is away; False when the node may still come back."""
+        session = self._registry.find(execution.node_id)
+        if session is None:
+            if self._is_in_grace or execution.queued_at is not None:
                 return False
-            self._find_away(execution)
+            execution.queued_at = self._now()  # it had its turn; what follows is seen when the node is looked for
+            self._away.look_for(execution, is_stored=False)
             return True
         execution.state, execution.sent_at, execution.is_send_stored = State.SENT, self._now(), False
+        execution.sent_epoch = session.epoch
         transition = Transition(
             execution_id=execution.id,
             command_id=execution.command_id,
             event=Event.SEND,
-            values={"sent_at": execution.sent_at},
+            values={"sent_at": execution.sent_at, "sent_epoch": session.epoch},
         )
         # Stored before it is sent: a row that says pending proves that no node has it.
         self._recorder.submit(transition, partial(self._send_committed, execution))
@@ -313,14 +364,22 @@ class Dispatcher:
     def _send_committed(self, execution: LiveExecution, stored: Stored) -> None:
         if execution.state is not State.SENT or execution.command_id not in self._runs:
             return
+        execution.sent_epoch = stored.sent_epoch
         if stored.state not in {State.SENT, State.RUNNING}:
             self._take_over(execution, stored)
             return
         execution.is_send_stored = True
-        if self.send_start(execution) or self._is_stopping:
+        if not self.send_start(execution) and not self._is_stopping:
+            self.give_back(execution)
+
+    def _resend_committed(self, execution: LiveExecution, epoch: int, stored: Stored) -> None:
+        if execution.state is not State.SENT or execution.command_id not in self._runs:
             return
-        if self._runs[execution.command_id].options.spec.offline != pb.OFFLINE_POLICY_QUEUE:
-            self._find_offline(execution)  # else it is sent again when the node is back
+        if stored.state is State.SENT and stored.sent_epoch == epoch:
+            execution.sent_epoch = epoch
+            self.send_start(execution)
+        else:  # another admin was faster, or it is over
+            self._take_over(execution, stored)
 
     def _given_back(self, execution: LiveExecution, queued_at: datetime, stored: Stored) -> None:
         run = self._runs.get(execution.command_id)
@@ -331,27 +390,31 @@ class Dispatcher:
             return
         execution.state, execution.queued_at = State.PENDING, queued_at
         self._regain_contact(run, execution)
-        run.tell_queued(execution)
+        if run.may_wait:
+            run.tell_queued(execution)
+        else:
+            self._away.look_for(execution, is_stored=True)
         self.pump(run)
 
-    def _find_away(self, execution: LiveExecution) -> None:
-        """Its turn has come and its node has no session: it waits, or that is its end."""
-        run = self._runs[execution.command_id]
-        if run.options.spec.offline != pb.OFFLINE_POLICY_QUEUE:
-            self._find_offline(execution)
+    def _found_away(self, execution: LiveExecution, *, is_elsewhere: bool, is_stored: bool) -> None:
+        """Its turn has come and its node has no session here: it waits, or that is its end."""
+        run = self._runs.get(execution.command_id)
+        if run is None or execution.state is not State.PENDING or self._is_stopping:
             return
-        execution.queued_at = self._now()
-        run.tell_queued(execution)
-        transition = Transition(
-            execution_id=execution.id,
-            command_id=execution.command_id,
-            event=Event.QUEUE,
-            values={"queued_at": execution.queued_at},
-        )
-        self._recorder.submit(transition, partial(self._take_over, execution))
-
-    def _find_offline(self, execution: LiveExecution) -> None:
-        self.conclude(execution, Event.FIND_OFFLINE, Outcome.OFFLINE, started=False, error_code="node_offline")
+        if self.is_reachable(execution.node_id):
+            self.pump(run)
+        elif not run.may_wait and not is_elsewhere:
+            self.conclude(execution, Event.FIND_OFFLINE, Outcome.OFFLINE, started=False, error_code="node_offline")
+        elif not is_stored:
+            if not is_elsewhere:
+                run.tell_queued(execution)
+            transition = Transition(
+                execution_id=execution.id,
+                command_id=execution.command_id,
+                event=Event.QUEUE,
+                values={"queued_at": execution.queued_at},
+            )
+            self._recorder.submit(transition, partial(self._take_over, execution))
 
     def _attach(self, execution: LiveExecution, session: NodeSession) -> int:
         """Bind an execution to a session with fresh credit; returns the first grant."""
@@ -407,6 +470,7 @@ class Dispatcher:
             command_id=execution.command_id,
             event=event,
             values={**end_values(end, outcome, started), "ended_at": execution.ended_at},
+            only_if=_of_session(execution) if event is Event.MISS else {},
             outputs=outputs,
         )
         self._recorder.submit(transition, partial(self._end_stored, execution))
@@ -417,11 +481,11 @@ class Dispatcher:
             return
         session = self._registry.find(execution.node_id)
         if stored.other_end is not None:
-            reported, execution.end = execution.end, convert.end_from_row(stored.other_end)
-            execution.outcome = stored.other_end.outcome
-            if session is not None and reported is not None:
-                self._late.correct(session, execution.id, reported)
-        elif session is not None:
+            if session is not None and execution.end is not None:
+                self._late.correct(session, execution.id, execution.end)
+            self.note_stored_end(execution, stored.other_end)
+            return
+        if session is not None:
             session.order(acknowledgement(execution.id))
         run = self._runs.get(execution.command_id)
         if run is not None and not execution.is_end_committed:
@@ -441,10 +505,8 @@ class Dispatcher:
             return
         if stored.state is None:
             self.forget(run, CommandNotFound("the command was deleted"))
-        elif stored.other_end is not None and stored.other_end.outcome is not None:
-            end = convert.end_from_row(stored.other_end)
-            if end is not None and execution.end is None:
-                self.note_stored_end(execution, end, stored.other_end.outcome)
+        elif stored.other_end is not None and execution.end is None:
+            self.note_stored_end(execution, stored.other_end)
 
     def _commit_end(self, run: CommandRun, execution: LiveExecution) -> None:
         """Its end is in the database: tell it, and let the next one start."""
@@ -483,3 +545,8 @@ class Dispatcher:
         session = self._registry.find(node_id)
         if session is not None:
             session.order(order)
+
+
+def _of_session(execution: LiveExecution) -> dict[str, int]:
+    """That nobody handed it out again meanwhile."""
+    return {} if execution.sent_epoch is None else {"sent_epoch": execution.sent_epoch}

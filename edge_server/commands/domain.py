@@ -46,19 +46,23 @@ class Event(StrEnum):
     """What may happen to an execution."""
 
     QUEUE = "queue"
-    """Its turn came, its node is offline, and it may wait."""
+    """Its turn came while its node had no session here: it waits for the node, or for the admin that has it."""
     EXPIRE = "expire"
     """It waited for its node for too long."""
     SEND = "send"
     """Handed to the node's session."""
+    RESEND = "resend"
+    """The node says that it never arrived: handed to its new session."""
     START = "start"
     """The node says that the process runs."""
     REPORT = "report"
     """The node says how it ended: ok, failed, timed_out, cancelled or lost."""
     FIND_OFFLINE = "find_offline"
-    """The node has no session, or it says that it was never handed over."""
+    """Its turn came, and its node has no session with any admin."""
     WITHHOLD = "withhold"
     """A cancel, the deadline or too many errors came before it was handed over."""
+    MISS = "miss"
+    """The node says that it never arrived, and it is not wanted any more."""
     DROP = "drop"
     """The node was deleted."""
     LOSE = "lose"
@@ -81,9 +85,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PENDING, Event.REPORT): State.ENDED,
     (State.SENT, Event.START): State.RUNNING,
     (State.SENT, Event.REPORT): State.ENDED,
-    (State.SENT, Event.FIND_OFFLINE): State.ENDED,
+    (State.SENT, Event.RESEND): State.SENT,
+    (State.SENT, Event.MISS): State.ENDED,
     (State.SENT, Event.DROP): State.ENDED,
-    (State.SENT, Event.WITHHOLD): State.ENDED,
     (State.RUNNING, Event.REPORT): State.ENDED,
     (State.RUNNING, Event.DROP): State.ENDED,
     (State.RUNNING, Event.LOSE): State.ENDED,

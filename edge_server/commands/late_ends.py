@@ -50,7 +50,7 @@ class LateEnds:
             command_id=CommandId(""),
             event=Event.CORRECT,
             values={**end_values(end, outcome, started), "ended_at": self._now(), "corrected_at": self._now()},
-            node_id=session.node.id,
+            only_if={"node_id": session.node.id},
         )
         self._recorder.submit(transition, partial(self._stored, session, execution_id, end, outcome))
 

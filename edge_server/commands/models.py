@@ -73,6 +73,8 @@ class ExecutionRow(Base):
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When its turn came while its node was offline and it was told to wait."""
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sent_epoch: Mapped[int | None] = mapped_column(BigInteger)
+    """Epoch of the session to which it was handed out last."""
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     corrected_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -25,7 +25,6 @@ from edge_server.nodes.domain import NodeId
 from edge_server.sessions.session import NodeSession
 from edge_wire.errors import CommandNotFound, DatabaseUnavailable
 from edge_wire.tasks import OwnedTasks
-from edge_wire.v1 import command_pb2
 from edge_wire.v1 import session_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -113,11 +112,29 @@ class Reconciler:
                 known.become_pacer()
                 self._dispatcher.pump(known)
 
+    async def open_command_ids(self) -> list[str]:
+        """Every command that is not over, whichever admin has it."""
+        return [command_id for command_id, _ in await self._db.read(repository.list_open_command_ids)]
+
     async def refresh(self) -> None:
         """Take over what others stored of the commands that are under way here: other admins, or a deleted node."""
         runs = [run for run in self._dispatcher.runs() if any(map(_may_have_changed, run.executions.values()))]
         for run in runs:
             await self._refresh_run(run)
+
+    async def look_after_waiting(self) -> None:
+        """With several admins: hand out here what the pacer elsewhere left to whoever has the node."""
+        self._dispatcher.look_for_waiting()
+        mine = self._admin_id
+        waiting = await self._db.read(lambda tx: repository.list_waiting(tx, not_paced_by=mine))
+        for row in waiting:
+            if not self._dispatcher.is_reachable(NodeId(row.node_id)):
+                continue
+            run = await self.open_run(CommandId(row.command_id))
+            live = run.executions.get(ExecutionId(row.id))
+            if live is not None and live.state is State.PENDING:
+                live.queued_at = row.queued_at
+                self._dispatcher.pump(run)
 
     def node_deleted(self, node_id: NodeId) -> None:
         """A node is no more: take over what its deletion stored, and nothing that it still says."""
@@ -131,29 +148,29 @@ class Reconciler:
     # --- inside --------------------------------------------------------------------------------------------------
 
     async def _refresh_run(self, run: CommandRun) -> None:
-        def work(tx: Session) -> tuple[bool, list[LiveExecution]] | None:
+        def work(tx: Session) -> tuple[bool, list[LiveExecution], list[LiveExecution]] | None:
             command = repository.find(tx, run.id)
             if command is None:
                 return None
             stored = archive.to_live(repository.list_executions(tx, run.id))
             ended = [execution for execution in stored if execution.state is State.ENDED]
             archive.restore_outputs(ended, repository.list_outputs(tx, [execution.id for execution in ended]))
-            return command.cancelled_at is not None, ended
+            is_open = [execution for execution in stored if execution.state is not State.ENDED]
+            return command.cancelled_at is not None, ended, is_open
 
         found = await self._db.read(work)
         if found is None:
             self._dispatcher.forget(run, CommandNotFound("the command was deleted"))
             return
-        is_cancelled, ended = found
+        is_cancelled, ended, still_open = found
+        for stored in still_open:
+            self._dispatcher.note_stored_state(run.executions[stored.id], stored)
         if is_cancelled and not run.is_cancelled:
             self._dispatcher.cancel(run)
         for stored in ended:
             execution = run.executions[stored.id]
-            if execution.end is None and stored.end is not None and stored.outcome is not None:
-                for stream, kept in stored.outputs.items():
-                    if kept.end > execution.outputs[stream].end:
-                        execution.outputs[stream] = kept
-                self._dispatcher.note_stored_end(execution, stored.end, stored.outcome)
+            if execution.end is None:
+                self._dispatcher.note_stored_end(execution, stored)
 
     async def _settle_node(self, session: NodeSession, inventory: Mapping[str, pb.ExecutionInventory]) -> None:
         view = await self._read_node(session, inventory)
@@ -208,7 +225,7 @@ class Reconciler:
             is_known=entry is not None,
             is_ended_there=entry is not None and entry.ended,
             is_cancelled=run is not None and run.is_cancelled,
-            may_wait=run is not None and run.options.spec.offline == command_pb2.OFFLINE_POLICY_QUEUE,
+            may_wait=run is not None and run.may_wait,
             is_recent=live is not None and run is not None and self._is_recent(live, run),
         )
         action = domain.reconcile(circumstances)
@@ -222,7 +239,7 @@ class Reconciler:
         elif action is Action.RESUME:
             self._dispatcher.send_resume(live, session)
         elif action is Action.RESEND:
-            self._dispatcher.send_start(live)
+            self._dispatcher.resend(live, session)
         elif action is Action.RETURN:
             self._dispatcher.give_back(live)
         elif action is Action.LOSE:
@@ -231,11 +248,9 @@ class Reconciler:
                 live, Event.LOSE, Outcome.LOST, started=True, error_code="unknown_to_node", error_message=message
             )
         elif action is Action.FIND_OFFLINE:
-            self._dispatcher.conclude(
-                live, Event.FIND_OFFLINE, Outcome.OFFLINE, started=False, error_code="node_offline"
-            )
+            self._dispatcher.conclude(live, Event.MISS, Outcome.OFFLINE, started=False, error_code="node_offline")
         elif action is Action.WITHHOLD:
-            self._dispatcher.conclude(live, Event.WITHHOLD, Outcome.NOT_STARTED, started=False)
+            self._dispatcher.conclude(live, Event.MISS, Outcome.NOT_STARTED, started=False)
 
     def _is_recent(self, live: LiveExecution, run: CommandRun) -> bool:
         if live.sent_at is None:

@@ -20,7 +20,7 @@ from edge_wire.credit import CreditWindow
 from edge_wire.timestamps import from_duration, to_timestamp
 from edge_wire.v1 import command_pb2 as pb
 
-STREAMS: dict[int, str] = {pb.OUTPUT_STREAM_STDOUT: "stdout", pb.OUTPUT_STREAM_STDERR: "stderr"}
+STREAMS: dict[pb.OutputStream.ValueType, str] = {pb.OUTPUT_STREAM_STDOUT: "stdout", pb.OUTPUT_STREAM_STDERR: "stderr"}
 
 
 @dataclass
@@ -38,6 +38,8 @@ class LiveExecution:
     """False while it is only in memory that it was handed out: the database may know better."""
     queued_at: datetime | None = None
     sent_at: datetime | None = None
+    sent_epoch: int | None = None
+    """Epoch of the session to which it was handed out last, as it is stored."""
     ended_at: datetime | None = None
     out_of_contact_since: float | None = None
     is_no_contact_told: bool = False
@@ -46,7 +48,7 @@ class LiveExecution:
     """The node was told to end it, in the session that it has now."""
     attached_epoch: int | None = None
     """Epoch of the session in which it was started or resumed."""
-    outputs: dict[int, KeptOutput] = field(default_factory=lambda: {stream: KeptOutput() for stream in STREAMS})
+    outputs: dict[pb.OutputStream.ValueType, KeptOutput] = field(default_factory=lambda: {stream: KeptOutput() for stream in STREAMS})
 
     @property
     def is_under_way(self) -> bool:
@@ -137,6 +139,11 @@ class CommandRun:
         return self.options.created_at + timedelta(seconds=self._clock() - self._clock_at_creation)
 
     @property
+    def may_wait(self) -> bool:
+        """Whether executions may wait for nodes that are away."""
+        return self.options.spec.offline == pb.OFFLINE_POLICY_QUEUE
+
+    @property
     def is_ending(self) -> bool:
         """Whether what runs is to be ended too."""
         spec = self.options.spec
@@ -202,6 +209,19 @@ class CommandRun:
             for watcher in self._watchers:
                 watcher.push_output(event, delivery)
         delivery.take()
+
+    def take_stored_output(self, execution: LiveExecution, stored: LiveExecution) -> None:
+        """Take over what another admin stored of its output, as far as it is more than what is here, and pass it on."""
+        for stream, kept in stored.outputs.items():
+            known = execution.outputs[stream].end
+            if kept.end <= known:
+                continue
+            execution.outputs[stream] = kept
+            for start, data in kept.pieces(known):
+                event = self._event(execution)
+                event.output.CopyFrom(pb.OutputChunk(stream=stream, offset=start, data=data))
+                for watcher in self._watchers:
+                    watcher.push_output(event, None)
 
     def finish_if_over(self) -> bool:
         """Tell watchers the last word when every end is in the database."""

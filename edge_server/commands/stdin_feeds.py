@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from edge_server.commands.domain import CommandId
 from edge_server.commands.run import CommandRun, LiveExecution
@@ -56,9 +57,9 @@ class StdinFeeds:
             feed.close()
             asyncio.get_running_loop().run_in_executor(None, self._spools.remove, run.id)
 
-    def remove_others(self) -> None:
-        """Remove the stdin of commands that an earlier run of this admin had and that are over."""
-        self._spools.remove_others(self._feeds)
+    def remove_others(self, command_ids: Collection[str]) -> None:
+        """Remove the stdin that an earlier run of this admin kept for commands that are over: all but these."""
+        self._spools.remove_others({*command_ids, *self._feeds})
 
     def stop(self) -> None:
         """Bring nothing any more; what was brought stays."""

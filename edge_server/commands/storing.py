@@ -10,15 +10,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from edge_server.commands import repository
+from edge_server.commands import archive, repository
 from edge_server.commands.domain import CORRECTABLE, Event, ExecutionId, Outcome, State, sources
 from edge_server.commands.models import ExecutionRow, OutputRow
 from edge_server.commands.output import pack
+from edge_server.commands.run import LiveExecution
 from edge_server.commands.transition import Transition
 
 
@@ -28,39 +29,51 @@ class Stored:
 
     state: State | None
     """None when its row is gone: the command was deleted."""
-    other_end: ExecutionRow | None = None
+    sent_epoch: int | None = None
+    """Epoch of the session to which it was handed out last."""
+    other_end: LiveExecution | None = None
     """How it ended, when that is not what the transition said."""
 
 
-_Standing = Mapping[str, tuple[State, Outcome | None, datetime | None]]
+class _Standing(NamedTuple):
+    state: State
+    outcome: Outcome | None
+    ended_at: datetime | None
+    sent_epoch: int | None
+
+
+_Standings = Mapping[str, _Standing]
 
 
 def apply(tx: Session, transitions: Sequence[Transition], now: datetime) -> dict[ExecutionId, Stored]:
     """Write a batch of transitions; returns where each of their executions stands now."""
     packed = _pack_outputs(transitions)  # before the first statement: it takes time and holds no lock
-    groups: dict[tuple[Event, bool, tuple[str, ...]], list[Transition]] = defaultdict(list)
+    groups: dict[tuple[Event, tuple[str, ...], tuple[str, ...]], list[Transition]] = defaultdict(list)
     for transition in transitions:
-        groups[transition.event, transition.node_id is not None, tuple(sorted(transition.values))].append(transition)
+        groups[transition.event, tuple(sorted(transition.only_if)), tuple(sorted(transition.values))].append(transition)
     # One execution's own events come in this order, so the order of groups keeps it.
-    for event, is_of_node, names in sorted(groups, key=lambda key: list(Event).index(key[0])):
-        _apply_group(tx, names, groups[event, is_of_node, names])
+    for key in sorted(groups, key=lambda key: list(Event).index(key[0])):
+        _apply_group(tx, groups[key], guards=key[1], names=key[2])
     ids = list(dict.fromkeys(transition.execution_id for transition in transitions))
     standing = _read_standing(tx, ids)
     own = {item.execution_id for item in transitions if _is_stored_end(item, standing)}
     _insert_outputs(tx, [row for row in packed if row["execution_id"] in own])
     ended = {transition.command_id for transition in transitions if transition.target is State.ENDED}
     repository.finish(tx, ended, now)
-    others = [name for name in ids if name in standing and standing[name][0] is State.ENDED and name not in own]
-    other_ends = {row.id: row for row in repository.find_executions(tx, others)}
-    return {
-        name: Stored(state=standing[name][0] if name in standing else None, other_end=other_ends.get(name))
-        for name in ids
-    }
+    others = [name for name in ids if name in standing and standing[name].state is State.ENDED and name not in own]
+    other_ends = archive.load_executions(tx, others)
+    return {name: _stored(standing.get(name), other_ends.get(name)) for name in ids}
 
 
-def _is_stored_end(transition: Transition, standing: _Standing) -> bool:
-    state, outcome, ended_at = standing.get(transition.execution_id, (None, None, None))
-    return state is State.ENDED and transition.is_end(outcome, ended_at)
+def _stored(standing: _Standing | None, other_end: LiveExecution | None) -> Stored:
+    if standing is None:
+        return Stored(state=None)
+    return Stored(state=standing.state, sent_epoch=standing.sent_epoch, other_end=other_end)
+
+
+def _is_stored_end(transition: Transition, standings: _Standings) -> bool:
+    found = standings.get(transition.execution_id)
+    return found is not None and found.state is State.ENDED and transition.is_end(found.outcome, found.ended_at)
 
 
 def _guard(table: Any, event: Event) -> ColumnElement[bool]:
@@ -71,30 +84,33 @@ def _guard(table: Any, event: Event) -> ColumnElement[bool]:
     return guard
 
 
-def _apply_group(tx: Session, names: Sequence[str], group: Sequence[Transition]) -> None:
+def _apply_group(tx: Session, group: Sequence[Transition], *, guards: Sequence[str], names: Sequence[str]) -> None:
     table: Any = ExecutionRow.__table__
-    is_of_node = group[0].node_id is not None
-    of_node = table.c.node_id == bindparam("guarded_node_id") if is_of_node else true()
     statement = (
         update(table)
-        .where(table.c.id == bindparam("guarded_id"), of_node, _guard(table, group[0].event))
+        .where(table.c.id == bindparam("guarded_id"), _guard(table, group[0].event))
+        .where(*(table.c[name] == bindparam(f"guarded_{name}") for name in guards))
         .values(state=group[0].target, **{name: bindparam(f"new_{name}") for name in names})
     )
-    rows: list[dict[str, Any]] = [
-        {"guarded_id": item.execution_id, **{f"new_{name}": item.values[name] for name in names}} for item in group
+    rows = [
+        {
+            "guarded_id": item.execution_id,
+            **{f"guarded_{name}": item.only_if[name] for name in guards},
+            **{f"new_{name}": item.values[name] for name in names},
+        }
+        for item in group
     ]
-    if is_of_node:
-        rows = [{**row, "guarded_node_id": item.node_id} for row, item in zip(rows, group, strict=True)]
     tx.connection().execute(statement, rows)
 
 
-def _read_standing(tx: Session, ids: Sequence[str]) -> _Standing:
-    standing: dict[str, tuple[State, Outcome | None, datetime | None]] = {}
-    query = select(ExecutionRow.id, ExecutionRow.state, ExecutionRow.outcome, ExecutionRow.ended_at)
+def _read_standing(tx: Session, ids: Sequence[str]) -> _Standings:
+    standings: dict[str, _Standing] = {}
+    row = ExecutionRow
+    query = select(row.id, row.state, row.outcome, row.ended_at, row.sent_epoch)
     for chunk in repository.chunks(ids):
-        for execution_id, state, outcome, ended_at in tx.execute(query.where(ExecutionRow.id.in_(chunk))):
-            standing[execution_id] = (state, outcome, ended_at)
-    return standing
+        for execution_id, state, outcome, ended_at, sent_epoch in tx.execute(query.where(row.id.in_(chunk))):
+            standings[execution_id] = _Standing(state, outcome, ended_at, sent_epoch)
+    return standings
 
 
 def _pack_outputs(transitions: Sequence[Transition]) -> list[dict[str, Any]]:

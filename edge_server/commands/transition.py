@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from edge_server.commands.domain import TRANSITIONS, CommandId, Event, ExecutionId, Outcome, State
-from edge_server.nodes.domain import NodeId
 from edge_wire.names import bounded
 from edge_wire.timestamps import from_duration
 from edge_wire.v1 import command_pb2 as pb
@@ -33,8 +32,8 @@ class Transition:
     event: Event
     values: Mapping[str, Any] = field(default_factory=dict)
     outputs: Sequence[StoredOutput] = ()
-    node_id: NodeId | None = None
-    """It applies to an execution of this node only; for what is not under way here."""
+    only_if: Mapping[str, Any] = field(default_factory=dict)
+    """Columns that must still have these values, besides the state."""
 
     @property
     def target(self) -> State:

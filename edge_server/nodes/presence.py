@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,6 +78,12 @@ def _is_abandoned(tx: Session, row: NodeRow, now: datetime) -> bool:
     if row.session_admin_id is not None and row.session_admin_id in live_admins(tx, now):
         return False
     return row.last_seen_at is None or now - row.last_seen_at >= CLONE_GONE_AFTER
+
+
+def holders(tx: Session, node_ids: Collection[NodeId]) -> dict[NodeId, str]:
+    """Node id → the admin that holds its session, of those that have one."""
+    rows = repository.find_by_ids(tx, node_ids)
+    return {NodeId(row.id): row.session_admin_id for row in rows if row.session_admin_id is not None}
 
 
 def close_session(tx: Session, node_id: NodeId, epoch: int, now: datetime) -> None:

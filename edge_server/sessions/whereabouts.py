@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from edge_server.admins.service import live_admins
-from edge_server.nodes.domain import SelectedNode
+from edge_server.nodes import presence
+from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_wire.errors import NodeOnOtherAdmin
 
 _NAMES_SHOWN = 3
+
+
+def held_elsewhere(tx: Session, node_ids: Collection[NodeId], *, admin_id: str, now: datetime) -> set[NodeId]:
+    """Of these nodes, those whose session another live admin holds."""
+    live = live_admins(tx, now)
+    holders = presence.holders(tx, node_ids)
+    return {node_id for node_id, holder in holders.items() if holder in live and holder != admin_id}
 
 
 def require_not_elsewhere(tx: Session, nodes: Sequence[SelectedNode], *, admin_id: str, now: datetime) -> None:

@@ -44,6 +44,7 @@ class Admin:
             registry=SessionRegistry(),
             recorder=self.recorder,
             spools=Spools(Path("/nonexistent")),
+            held_elsewhere=None,
             reconnect_grace=timedelta(0),
             now=self.now,
             clock=clock,

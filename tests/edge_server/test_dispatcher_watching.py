@@ -32,7 +32,7 @@ STALL = 0.5
 @pytest.fixture
 async def node(site: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
     monkeypatch.setattr(watch, "STALL_SECONDS", STALL)
-    await site.add_agent("edge01", spool_bytes=256 * 1024)
+    await site.add_agent("edge01", spool_bytes=1024 * 1024)
     return site
 
 

@@ -115,6 +115,7 @@ async def test_a_large_command_goes_in_small_batches(
     await db.write(lambda tx: add_over(tx, "large", days_ago=40, nodes=95))
     kept = retention_of(db, Keep(age=30 * DAY, executions=None))
     await kept.hide_old()
+    monkeypatch.setattr(retention, "_SMALLEST_BATCH", 20)
     monkeypatch.setattr(retention, "_LARGEST_BATCH", 20)
     monkeypatch.setattr(kept, "_batch", 20)
     deleted: list[int] = []

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from edge_server.commands import repository, storing
 from edge_server.commands.domain import Event, Outcome, State
-from edge_server.commands.models import ExecutionRow
 from edge_server.commands.output import Codec, unpack
+from edge_server.commands.run import LiveExecution
 from edge_server.commands.transition import StoredOutput, Transition, end_values
 from edge_server.db.database import Database
 from edge_server.nodes.domain import NodeId
@@ -28,7 +28,7 @@ async def stored(db: Database) -> Database:
     return db
 
 
-async def apply(db: Database, *transitions: Transition) -> dict[str, State | ExecutionRow | None]:
+async def apply(db: Database, *transitions: Transition) -> dict[str, State | LiveExecution | None]:
     """Where each execution stands afterwards: its state, or how somebody else ended it."""
     stored = await db.write(lambda tx: storing.apply(tx, transitions, NOON))
     return {name: found.other_end or found.state for name, found in stored.items()}
@@ -54,7 +54,7 @@ async def test_what_ended_stays_as_it_ended(stored: Database) -> None:
     await apply(stored, reported("c1-0", Outcome.TIMED_OUT))
     late = (reported("c1-0", Outcome.OK), started("c1-0"), happened(Event.DROP, "c1-0", outcome="lost"))
     found = (await apply(stored, *late))["c1-0"]
-    assert isinstance(found, ExecutionRow)
+    assert isinstance(found, LiveExecution)
     assert found.outcome is Outcome.TIMED_OUT
     assert (await standing(stored, "c1"))[0] == (ENDED, Outcome.TIMED_OUT)
 
@@ -62,7 +62,7 @@ async def test_what_ended_stays_as_it_ended(stored: Database) -> None:
 async def test_what_was_cancelled_before_it_was_sent_is_not_sent(stored: Database) -> None:
     assert await stored.write(lambda tx: repository.withhold_pending(tx, "c1", NOON)) == 2
     found = (await apply(stored, sent("c1-0")))["c1-0"]
-    assert isinstance(found, ExecutionRow)
+    assert isinstance(found, LiveExecution)
     assert found.outcome is Outcome.NOT_STARTED
     assert await standing(stored, "c1") == [(ENDED, Outcome.NOT_STARTED)] * 2
 
@@ -120,11 +120,33 @@ async def test_what_never_arrived_may_wait_again(stored: Database) -> None:
     assert await apply(stored, happened(Event.RETURN, "c1-0", queued_at=NOON)) == {"c1-0": RUNNING}
 
 
+async def test_of_two_admins_that_settle_what_never_arrived_one_does(stored: Database) -> None:
+    """One hands it out in its node's new session, the other calls it missed by what it knew before."""
+    await apply(stored, replace(sent("c1-0"), values={"sent_at": NOON, "sent_epoch": 4}))
+    again = replace(happened(Event.RESEND, "c1-0", sent_epoch=5), only_if={"sent_epoch": 4})
+    missed = replace(
+        happened(Event.MISS, "c1-0", **end_values(pb.ExecutionEnd(), Outcome.OFFLINE, False), ended_at=NOON),
+        only_if={"sent_epoch": 4},
+    )
+    assert await apply(stored, again) == {"c1-0": SENT}
+    assert await apply(stored, missed) == {"c1-0": SENT}
+    assert await apply(stored, replace(missed, only_if={"sent_epoch": 5})) == {"c1-0": ENDED}
+    found = (await apply(stored, replace(again, only_if={"sent_epoch": 5})))["c1-0"]
+    assert isinstance(found, LiveExecution)
+
+
+async def test_what_another_admin_handed_out_is_neither_withheld_nor_offline(stored: Database) -> None:
+    await apply(stored, sent("c1-0"))
+    for event, outcome in ((Event.WITHHOLD, Outcome.NOT_STARTED), (Event.FIND_OFFLINE, Outcome.OFFLINE)):
+        end = end_values(pb.ExecutionEnd(), outcome, False)
+        assert await apply(stored, happened(event, "c1-0", **end, ended_at=NOON)) == {"c1-0": SENT}
+
+
 def late_evidence(node: str, outcome: Outcome = Outcome.FAILED) -> Transition:
     """A node says after all how c1-0 ended."""
     end = end_values(pb.ExecutionEnd(exit_code=7), outcome, True)
     transition = happened(Event.CORRECT, "c1-0", **end, ended_at=NOON, corrected_at=NOON)
-    return replace(transition, node_id=NodeId(node))
+    return replace(transition, only_if={"node_id": node})
 
 
 @pytest.mark.parametrize("before", Outcome)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_wire.v1 import node_pb2
+from edge_wire.v1 import enrollment_pb2, node_pb2
 from tests.support.eventually import eventually
 from tests.support.harness import Installation, installation
 from tests.support.postgres import PostgresServer
@@ -39,6 +39,49 @@ async def test_a_node_of_the_other_admin_is_on_the_other_and_not_offline(two_adm
     assert fleet.code == 9
     assert "offline" not in fleet.err
     assert (await two_admins.edgectl("exec", "edge01", "--", "echo", "it", app=first)).text == "it\n"
+
+
+async def add_to_the_second(site: Installation, name: str) -> None:
+    """A node that dials the second admin."""
+    async with site.operator(app=site.admins[1]) as admin:
+        request = enrollment_pb2.CreateEnrollmentKeyRequest(cluster="default", uses=1)
+        key = (await admin.call(admin.enrollment_keys.Create, request)).secret
+    await site.start_agent(name, enrollment_key=key, node_alias=name)
+
+
+async def test_what_waits_at_one_admin_runs_when_its_node_is_back_at_the_other(two_admins: Installation) -> None:
+    await add_to_the_second(two_admins, "edge01")
+    await two_admins.stop_agent("edge01")
+    exec_ = await two_admins.start_edgectl("exec", "edge01", "--offline", "queue", "--", "echo", "found")
+
+    async def waits() -> bool:
+        listed = json.loads((await two_admins.edgectl("command", "list", "-o", "json")).text)
+        shown = [await two_admins.edgectl("command", "show", item["id"], "-o", "json") for item in listed]
+        return bool(shown) and json.loads(shown[0].text)["executions"][0]["queued_at"] is not None
+
+    await eventually(waits, what="it waits")
+    await two_admins.start_agent("edge01")
+    assert await exec_.wait() == 0, exec_.output
+    assert "found" in exec_.output
+
+
+@pytest.mark.parametrize("leaves_again", [False, True])
+async def test_whose_turn_comes_while_its_node_is_with_the_other_admin_is_not_offline(
+    two_admins: Installation, leaves_again: bool
+) -> None:
+    await two_admins.add_agent("edge01")
+    await add_to_the_second(two_admins, "edge02")
+    await two_admins.stop_agent("edge02")
+    place = two_admins.directory
+    shell = f"[ -e {place}/began ] || {{ touch {place}/began; while [ ! -e {place}/go ]; do sleep 0.05; done; }}"
+    exec_ = await two_admins.start_edgectl("exec", "edge[01-02]", "--batch", "1", "--shell", "--", shell)
+    await eventually(lambda: (place / "began").exists(), what="the first batch runs")
+    await two_admins.start_agent("edge02")
+    if leaves_again:
+        await two_admins.stop_agent("edge02")
+    (place / "go").touch()
+    assert await exec_.wait() == (4 if leaves_again else 0), exec_.output
+    assert ("offline: edge02" in exec_.output) == leaves_again
 
 
 async def test_after_the_first_admin_left_its_nodes_are_offline_for_the_second(two_admins: Installation) -> None:

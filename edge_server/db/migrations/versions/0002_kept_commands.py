@@ -1,4 +1,4 @@
-"""What is kept of commands: packed output, commands on their way out, and late corrections.
+"""What is kept of commands: packed output, removed commands, late corrections, and the session of a start.
 
 Revision ID: 0002
 """
@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_commands_removed_at", "commands", ["removed_at"], sqlite_where=_REMOVED, postgresql_where=_REMOVED
     )
+    op.add_column("executions", sa.Column("sent_epoch", sa.BigInteger(), nullable=True))
     op.add_column("executions", sa.Column("corrected_at", UtcDateTime(), nullable=True))
     op.add_column(
         "execution_outputs", sa.Column("codec", sa.String(length=8), server_default=sa.text("''"), nullable=False)
@@ -32,5 +33,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column("execution_outputs", "codec")
     op.drop_column("executions", "corrected_at")
+    op.drop_column("executions", "sent_epoch")
     op.drop_index("ix_commands_removed_at", "commands", sqlite_where=_REMOVED, postgresql_where=_REMOVED)
     op.drop_column("commands", "removed_at")

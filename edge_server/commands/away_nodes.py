@@ -1,0 +1,66 @@
+"""Looking for nodes without a session here: with another admin, or away. Asked of the database, many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
+
+from edge_server.commands.run import LiveExecution
+from edge_server.nodes.domain import NodeId
+from edge_wire.errors import DatabaseUnavailable
+from edge_wire.tasks import OwnedTasks
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.5
+
+HeldElsewhere = Callable[[Collection[NodeId]], Awaitable[Collection[NodeId]]]
+"""Of these nodes, those whose session another live admin holds. Raises DatabaseUnavailable."""
+
+
+class Found(Protocol):
+    """Told where the node of an execution is."""
+
+    def __call__(self, execution: LiveExecution, *, is_elsewhere: bool, is_stored: bool) -> None: ...
+
+
+class AwayNodes:
+    """Answers for each execution whether its node is with another admin; at once when there can be no other."""
+
+    def __init__(self, *, held_elsewhere: HeldElsewhere | None, found: Found) -> None:
+        self._held_elsewhere = held_elsewhere
+        self._found = found
+        self._asked: dict[str, tuple[LiveExecution, bool]] = {}
+        self._tasks = OwnedTasks(log, "nodes could not be looked for")
+
+    def look_for(self, execution: LiveExecution, *, is_stored: bool) -> None:
+        """Have `found` called; `is_stored` says whether it is stored already that the execution waits."""
+        if self._held_elsewhere is None:
+            self._found(execution, is_elsewhere=False, is_stored=is_stored)
+            return
+        if not self._asked:
+            self._tasks.spawn(self._ask(self._held_elsewhere))
+        self._asked[execution.id] = (execution, is_stored)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._tasks.cancel()
+
+    async def _ask(self, held_elsewhere: HeldElsewhere) -> None:
+        while True:
+            node_ids = {execution.node_id for execution, _ in self._asked.values()}
+            try:
+                elsewhere = await held_elsewhere(node_ids)
+            except DatabaseUnavailable as error:
+                log.warning("where nodes are is asked again: %s", error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            break
+        asked, self._asked = self._asked, {}
+        for execution, is_stored in asked.values():
+            if execution.node_id in node_ids:
+                self._found(execution, is_elsewhere=execution.node_id in elsewhere, is_stored=is_stored)
+            else:
+                self.look_for(execution, is_stored=is_stored)
