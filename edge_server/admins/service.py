@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -10,6 +11,9 @@ from sqlalchemy.orm import Session
 from edge_server.admins import repository
 from edge_server.admins.models import AdminRow
 from edge_server.db.database import Database
+from edge_wire.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL = timedelta(seconds=5)
 DEAD_AFTER = timedelta(seconds=20)
@@ -59,5 +63,8 @@ class AdminPresence:
         await self._db.write(work)
 
     async def leave(self) -> None:
-        """Say that this admin is gone."""
-        await self._db.write(lambda tx: repository.remove(tx, self.admin_id))
+        """Say that this admin is gone. When that cannot be said, its silence says it later."""
+        try:
+            await self._db.write(lambda tx: repository.remove(tx, self.admin_id))
+        except DatabaseUnavailable as error:
+            log.warning("the others are not told that this admin leaves: %s", error.message)

@@ -16,7 +16,14 @@ from edge_server.nodes.domain import NodeId, NodeIdentity
 from edge_server.sessions.registry import SessionRegistry
 from edge_server.sessions.session import NodeSession, ReportSink, SessionLimits
 from edge_wire import version
-from edge_wire.errors import EdgeError, FrameInvalid, IdentityInUse, ProtocolUnsupported, ShuttingDown
+from edge_wire.errors import (
+    DatabaseUnavailable,
+    EdgeError,
+    FrameInvalid,
+    IdentityInUse,
+    ProtocolUnsupported,
+    ShuttingDown,
+)
 from edge_wire.names import check_labels
 from edge_wire.tasks import OwnedTasks
 from edge_wire.timestamps import from_timestamp, to_timestamp
@@ -111,9 +118,13 @@ class SessionHost:
             session.say_goodbye("shutting_down", "the admin is shutting down")
 
     async def stop(self) -> None:
-        """Wait until the database knows of every end."""
+        """Wait until the database knows of every end, unless it is down."""
         await self._closing.finish()
-        await self._db.write(lambda tx: presence.clear_sessions(tx, self._admin.admin_id))
+        try:
+            await self._db.write(lambda tx: presence.clear_sessions(tx, self._admin.admin_id))
+        except DatabaseUnavailable as error:
+            # A session counts only as long as the admin that holds it is alive.
+            log.warning("the sessions' ends are not stored: %s", error.message)
 
     async def _claim_or_take_back(self, node: NodeIdentity, hello: pb.Hello) -> int:
         """Claim; when the stream goes meanwhile, the claim is stored all the same and must not stay."""
