@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.support.harness",
     "tests.support.netns",
     "tests.support.root",
+    "tests.support.small_disk",
 ]

@@ -65,7 +65,10 @@ def to_edge_error(error: Exception) -> DatabaseUnavailable | None:
         return None
     state, code = _sqlstate(error), _sqlite_code(error)
     if state == _DISK_FULL or code == sqlite3.SQLITE_FULL:
-        return StorageFull(hint="free space there and repeat it; what runs goes on, and its results are kept")
+        return StorageFull(
+            "the disk of the admin's database is full",
+            hint="free space there and repeat it; what runs goes on, and its results are kept",
+        )
     if state == _READ_ONLY or code == sqlite3.SQLITE_READONLY:
         return DatabaseUnavailable("the admin's database can only be read", hint="make it writable and repeat it")
     if state == _LOCK_NOT_AVAILABLE or code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
