@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from datetime import timedelta
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported; its own lines explain nothing to operators
@@ -109,7 +110,8 @@ def _show_config() -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201  # the program's own output
+    with suppress(OSError):  # where it should go may be full; that is no reason to stop serving
+        print(line, file=sys.stderr, flush=True)  # noqa: T201  # the program's own output
 
 
 if __name__ == "__main__":
