@@ -256,12 +256,14 @@ async def test_a_port_in_use(tmp_path: Path) -> None:
     assert f"made secrets in {tmp_path / 'secrets.json'}" in done.err
 
 
+@pytest.mark.sqlite
 async def test_a_second_admin_on_the_same_sqlite_file(site: Installation) -> None:
     environ = {"DATA_DIR": str(site.directory / "admin"), "GRPC_LISTEN": "127.0.0.1:0"}
     done = await run_program("edge_server", "serve", environ=environ)
     assert (done.code, "database_in_use" in done.err) == (10, True), done.err
 
 
+@pytest.mark.sqlite
 async def test_a_database_newer_than_the_program(bare: Installation) -> None:
     await bare.start_admin()
     engine = make_engine(URL.create("sqlite", database=str(bare.directory / "admin" / "edge-server.db")), pool_size=1)
