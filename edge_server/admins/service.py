@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_INTERVAL = timedelta(seconds=5)
 DEAD_AFTER = timedelta(seconds=20)
 _FORGET_AFTER = timedelta(days=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def live_admins(tx: Session, now: datetime) -> dict[str, Sequence[str]]:
@@ -39,6 +40,7 @@ class AdminPresence:
         self._db = db
         self.admin_id = admin_id
         self.started_at = now()
+        self._beaten_at = self._steady_since = _NEVER
         self._version = version
         self.urls = list(urls)
         self._now = now
@@ -61,6 +63,20 @@ class AdminPresence:
             repository.remove_silent(tx, now - _FORGET_AFTER)
 
         await self._db.write(work)
+        if self._beaten_at != _NEVER and not self._is_fresh(now):
+            self._steady_since = now
+        self._beaten_at = now
+
+    def may_judge(self) -> bool:
+        """Whether the silence of another admin is its own, and not the database's or this admin's.
+
+        After an outage nobody's heartbeat is fresh: everyone gets the time to show that it lives.
+        """
+        now = self._now()
+        return self._is_fresh(now) and now - self._steady_since >= DEAD_AFTER
+
+    def _is_fresh(self, now: datetime) -> bool:
+        return now - self._beaten_at <= 2 * HEARTBEAT_INTERVAL
 
     async def leave(self) -> None:
         """Say that this admin is gone. When that cannot be said, its silence says it later."""

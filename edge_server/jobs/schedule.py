@@ -21,10 +21,15 @@ def jobs(
     retention: Retention,
 ) -> list[Job]:
     """Every background job of an admin."""
+
+    async def adopt_orphans() -> None:
+        if presence.may_judge():
+            await reconciler.adopt_orphans()
+
     return [
         Job(name="heartbeat", every=HEARTBEAT_INTERVAL, run=presence.beat),
         Job(name="touch sessions", every=timedelta(seconds=30), run=host.touch),
-        Job(name="adopt orphans", every=timedelta(seconds=5), run=reconciler.adopt_orphans),
+        Job(name="adopt orphans", every=timedelta(seconds=5), run=adopt_orphans),
         Job(name="refresh commands", every=timedelta(seconds=2), run=reconciler.refresh),
         Job(name="waiting executions", every=timedelta(seconds=1), run=reconciler.look_after_waiting),
         Job(name="hide old commands", every=timedelta(minutes=5), run=retention.hide_old),
