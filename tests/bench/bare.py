@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_wire.channel import open_channel
@@ -14,9 +15,19 @@ from tests.bench.processes import Helper
 from tests.support.postgres import free_port
 
 
-@asynccontextmanager
-async def running(nodes: int, scratch: Path) -> AsyncIterator[Admin]:
+@dataclass(frozen=True, kw_only=True)
+class Floor:
     """The floor with all its nodes connected, as a client sees it."""
+
+    admin: Admin
+    admin_pid: int
+    host_pids: Sequence[int]
+    nodes: int
+
+
+@asynccontextmanager
+async def running(nodes: int, scratch: Path) -> AsyncIterator[Floor]:
+    """Start it, and stop it afterwards."""
     directory = scratch / f"bare{len(list(scratch.glob('bare*')))}"
     directory.mkdir()
     config = {"port": free_port(), "ca_path": str(directory / "ca.der")}
@@ -34,7 +45,8 @@ async def running(nodes: int, scratch: Path) -> AsyncIterator[Admin]:
         while (await server.ask("connected"))["connected"] < nodes:
             await asyncio.sleep(0.05)
         channel = open_channel(f"https://127.0.0.1:{config['port']}", [(directory / "ca.der").read_bytes()])
-        yield Admin(channel, "no token")
+        pids = [helper.pid for helper in helpers]
+        yield Floor(admin=Admin(channel, "no token"), admin_pid=pids[0], host_pids=pids[1:], nodes=nodes)
         await channel.close()
     finally:
         await asyncio.gather(*(helper.stop() for helper in reversed(helpers)))

@@ -71,6 +71,11 @@ class Fleet:
         self.admin: Admin
 
     @property
+    def nodes(self) -> int:
+        """How many nodes it has."""
+        return self.plan.nodes
+
+    @property
     def admin_pid(self) -> int:
         """The admin's process."""
         assert self._program is not None

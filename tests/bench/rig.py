@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from edgectl.connect import Admin
 from tests.bench import bare, fleet
 from tests.bench.databases import Databases
 from tests.bench.figures import Report
@@ -48,7 +47,7 @@ class Rig:
             yield made
 
     @asynccontextmanager
-    async def floor(self, nodes: int) -> AsyncIterator[Admin]:
+    async def floor(self, nodes: int) -> AsyncIterator[bare.Floor]:
         """The bare fan-out with so many nodes."""
         self.say(f"starting the bare fan-out with {nodes} nodes")
         async with bare.running(nodes, self.scratch) as made:
@@ -56,10 +55,13 @@ class Rig:
 
     async def in_turns(self, cases: Mapping[str, Case], *, rounds: int | None = None) -> None:
         """Run every case once per round, after one round that does not count. None: the case noted its own figures."""
-        for number in range(1 + (rounds or self.options.rounds)):
-            self.report.is_counting = number > 0
-            for name, case in cases.items():
-                found = await case()
-                if found is not None:
-                    self.report.add(name, found)
-            self.say(f"round {number} of {rounds or self.options.rounds}")
+        try:
+            for number in range(1 + (rounds or self.options.rounds)):
+                self.report.is_counting = number > 0
+                for name, case in cases.items():
+                    found = await case()
+                    if found is not None:
+                        self.report.add(name, found)
+                self.say(f"round {number} of {rounds or self.options.rounds}")
+        finally:
+            self.report.is_counting = True

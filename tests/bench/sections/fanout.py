@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
-from edgectl.connect import Admin
 from tests.bench import client, peers
+from tests.bench.bare import Floor
 from tests.bench.fleet import Fleet
 from tests.bench.floors import spawn_seconds
 from tests.bench.processes import Failed, cpu_seconds
@@ -48,7 +48,7 @@ async def thousand(rig: Rig) -> None:
         await rig.in_turns(
             {
                 "fanout1000.null": _fan_out(rig, "fanout1000.null", null),
-                "fanout1000.bare_grpc": _floor(floor, count),
+                "fanout1000.bare_grpc": _fan_out(rig, "fanout1000.bare_grpc", floor),
                 "fanout1000.null_with_journal": _fan_out(rig, "fanout1000.null_with_journal", kept),
                 "fanout1000.real": _fan_out(rig, "fanout1000.real", real),
                 "fanout1000.spawn_floor": _spawn_floor(count),
@@ -73,9 +73,9 @@ async def ten_thousand(rig: Rig) -> None:
         )
 
 
-def _fan_out(rig: Rig, name: str, fleet: Fleet) -> Callable[[], Awaitable[float]]:
+def _fan_out(rig: Rig, name: str, fleet: Fleet | Floor) -> Callable[[], Awaitable[float]]:
     """One command on all nodes; notes processor time beside the seconds it takes."""
-    count = fleet.plan.nodes
+    count = fleet.nodes
 
     async def case() -> float:
         before = cpu_seconds([fleet.admin_pid]), cpu_seconds(fleet.host_pids)
@@ -85,13 +85,6 @@ def _fan_out(rig: Rig, name: str, fleet: Fleet) -> Callable[[], Awaitable[float]
         rig.report.add(f"{name}.admin_cpu_per_node", admin / count * 1e6, "us")
         rig.report.add(f"{name}.agents_cpu_per_node", nodes / count * 1e6, "us")
         return timing.to_finish
-
-    return case
-
-
-def _floor(floor: Admin, count: int) -> Callable[[], Awaitable[float]]:
-    async def case() -> float:
-        return (await client.execute(floor, count)).to_finish
 
     return case
 

@@ -23,6 +23,9 @@ async def run(rig: Rig) -> None:
             "many": lambda: _many(rig, fleet, total // count),
             "pipe": lambda: _pipe(rig, total),
         }
+        rig.report.note(
+            "output of many nodes is not exact: what a reader is too slow for becomes a gap, and is counted"
+        )
         await rig.in_turns(cases)
 
 
@@ -40,11 +43,10 @@ async def _many(rig: Rig, fleet: Fleet, size: int) -> None:
     async with _Memory(rig, fleet, "output.all_nodes"):
         words = ("exec", "--all", "--fanout", "100%", "--view", "none", "--outdir", str(directory))
         seconds = await client.run_edgectl(fleet, *words, "--", "head", "-c", str(size), "/dev/zero")
-    files = [path for path in directory.rglob("*") if path.is_file() and path.stat().st_size == size]
-    if len(files) != fleet.plan.nodes:
-        raise Failed(f"{len(files)} of {fleet.plan.nodes} outputs are complete")
+    arrived = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     shutil.rmtree(directory)
-    rig.report.add("output.all_nodes_to_files", size * fleet.plan.nodes / seconds / 1e6, "MB/s")
+    rig.report.add("output.all_nodes_to_files", arrived / seconds / 1e6, "MB/s")
+    rig.report.add("output.all_nodes_share_that_arrived", arrived / (size * fleet.plan.nodes), "of 1")
 
 
 async def _pipe(rig: Rig, size: int) -> None:
