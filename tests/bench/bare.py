@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_wire.channel import open_channel
 from edgectl.connect import Admin
 from tests.bench.options import hosts_for
-from tests.bench.processes import Helper
+from tests.bench.processes import Helper, start_limit, within
 from tests.support.postgres import free_port
 
 
@@ -42,11 +42,15 @@ async def running(nodes: int, scratch: Path) -> AsyncIterator[Floor]:
             share = nodes * (number + 1) // count - nodes * number // count
             helpers.append(await Helper.start("tests.bench.bare_agents", {**config, "count": share}, log))
         await asyncio.gather(*(helper.hear() for helper in helpers[1:]))
-        while (await server.ask("connected"))["connected"] < nodes:
-            await asyncio.sleep(0.05)
+        await within(start_limit(nodes), _connected(server, nodes), "the bare nodes connect")
         channel = open_channel(f"https://127.0.0.1:{config['port']}", [(directory / "ca.der").read_bytes()])
         pids = [helper.pid for helper in helpers]
         yield Floor(admin=Admin(channel, "no token"), admin_pid=pids[0], host_pids=pids[1:], nodes=nodes)
         await channel.close()
     finally:
         await asyncio.gather(*(helper.stop() for helper in reversed(helpers)))
+
+
+async def _connected(server: Helper, nodes: int) -> None:
+    while (await server.ask("connected"))["connected"] < nodes:
+        await asyncio.sleep(0.05)

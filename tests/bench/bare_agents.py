@@ -15,6 +15,8 @@ from edge_wire.v1 import command_pb2, error_pb2, session_pb2_grpc
 from edge_wire.v1 import session_pb2 as pb
 from tests.bench.agent_host import serve
 
+_AGAIN_AFTER = 0.2
+
 
 class BareAgents:
     """The nodes of one helper process."""
@@ -42,6 +44,15 @@ class BareAgents:
 
 
 async def _answer(channel: grpc.aio.Channel) -> None:
+    """For ever; a connection that fails while a thousand are made is made again."""
+    while True:
+        try:
+            await _converse(channel)
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(_AGAIN_AFTER)
+
+
+async def _converse(channel: grpc.aio.Channel) -> None:
     call = session_pb2_grpc.NodeGateStub(channel).Session()
     await call.write(pb.AgentFrame(hello=pb.Hello()))
     while (frame := await call.read()) is not grpc.aio.EOF:

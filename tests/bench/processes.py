@@ -7,20 +7,35 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.programs import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
+ResultT = TypeVar("ResultT")
+
 _STOP_SECONDS = 30.0
 _LINE_LIMIT = 64 * 1024 * 1024
 
 
 class Failed(Exception):
     """The benchmark cannot go on: what it measures did not do what it should."""
+
+
+def start_limit(nodes: int) -> float:
+    """Seconds that so many nodes may take to start, on a slow and busy machine."""
+    return 120.0 + nodes * 0.2
+
+
+async def within(seconds: float, work: Awaitable[ResultT], what: str) -> ResultT:
+    """Wait for it. Raises Failed when it takes too long."""
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        raise Failed(f"not within {seconds:.0f} s: {what}") from None
 
 
 class Helper:
@@ -87,6 +102,14 @@ class Helper:
 
 def _profiling() -> dict[str, str]:
     return {name: os.environ[name] for name in ("BENCH_PROFILE",) if name in os.environ}
+
+
+def end_runner(pid_file: Path) -> None:
+    """End a runner, if it is still the process that wrote the file."""
+    with suppress(OSError, ValueError, KeyError):
+        pid = int(json.loads(pid_file.read_text())["pid"])
+        if str(pid_file.parent).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGTERM)
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
