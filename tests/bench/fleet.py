@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +33,7 @@ _ADMIN_WITHIN = 60.0
 OWN_RUNNERS_UP_TO = 100
 """Fleets of this size have a real runner per node; in larger ones several nodes share one."""
 _SHARE = 20
+_MEMORY = Path("/dev/shm")
 _RUNNERS = ("host*/*/runner/pid", "host*/runner*/pid", "real/runner/pid")
 """Where runners say who they are. One with an end that nobody acknowledged outlives its agent, by design."""
 
@@ -49,6 +52,11 @@ class Plan:
         """How many nodes share a real runner."""
         return 1 if self.nodes <= OWN_RUNNERS_UP_TO else _SHARE
 
+    @property
+    def is_light(self) -> bool:
+        """Whether its nodes may live in memory: nothing that is on their disks is measured, and 10,000 are many."""
+        return self.spawn == "null" and not self.journal and _MEMORY.is_dir()
+
     def describe(self) -> str:
         """For the notes."""
         if self.spawn == "null":
@@ -66,6 +74,9 @@ class Fleet:
     def __init__(self, plan: Plan, directory: Path) -> None:
         self.plan = plan
         self.directory = directory
+        self._nodes_directory = (
+            Path(tempfile.mkdtemp(prefix="edge-bench-", dir=_MEMORY)) if plan.is_light else directory
+        )
         self.port = free_port()
         self.hosts: list[Helper] = []
         self._program: Program | None = None
@@ -159,7 +170,7 @@ class Fleet:
         edges = [self.plan.nodes * number // count for number in range(count + 1)]
         for number, (first, last) in enumerate(pairwise(edges)):
             config = {
-                "directory": str(self.directory / f"host{number}"),
+                "directory": str(self._nodes_directory / f"host{number}"),
                 "key": key,
                 "first": first,
                 "count": last - first,
@@ -191,6 +202,8 @@ class Fleet:
         for pattern in _RUNNERS:
             for path in self.directory.glob(pattern):
                 end_runner(path)
+        if self._nodes_directory != self.directory:
+            shutil.rmtree(self._nodes_directory, ignore_errors=True)
 
     async def _run(self, word: str, environ: dict[str, str]) -> Program:
         return await Program.start("edge_server", word, environ=environ, log=self.directory / "admin.log")
