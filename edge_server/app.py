@@ -17,6 +17,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 from pydantic import SecretStr
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from edge_server import data_dir, encryption
 from edge_server.admins.rpc import AdminServicer
@@ -317,9 +318,11 @@ class AdminApp:
         )
 
     async def _held_elsewhere(self, node_ids: Collection[NodeId]) -> Collection[NodeId]:
-        return await self.db.read(
-            lambda tx: whereabouts.held_elsewhere(tx, node_ids, admin_id=self.admin_id, now=utc_now())
-        )
+        def work(tx: Session) -> Collection[NodeId]:
+            may_judge = self._presence.may_judge()
+            return whereabouts.held_elsewhere(tx, node_ids, admin_id=self.admin_id, may_judge=may_judge, now=utc_now())
+
+        return await self.db.read(work)
 
     def _node_deleted(self, node_id: NodeId) -> None:
         self._host.drop_node(node_id)

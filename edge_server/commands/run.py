@@ -48,7 +48,9 @@ class LiveExecution:
     """The node was told to end it, in the session that it has now."""
     attached_epoch: int | None = None
     """Epoch of the session in which it was started or resumed."""
-    outputs: dict[pb.OutputStream.ValueType, KeptOutput] = field(default_factory=lambda: {stream: KeptOutput() for stream in STREAMS})
+    outputs: dict[pb.OutputStream.ValueType, KeptOutput] = field(
+        default_factory=lambda: {stream: KeptOutput() for stream in STREAMS}
+    )
 
     @property
     def is_under_way(self) -> bool:

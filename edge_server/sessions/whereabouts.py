@@ -15,11 +15,13 @@ from edge_wire.errors import NodeOnOtherAdmin
 _NAMES_SHOWN = 3
 
 
-def held_elsewhere(tx: Session, node_ids: Collection[NodeId], *, admin_id: str, now: datetime) -> set[NodeId]:
-    """Of these nodes, those whose session another live admin holds."""
+def held_elsewhere(
+    tx: Session, node_ids: Collection[NodeId], *, admin_id: str, may_judge: bool, now: datetime
+) -> set[NodeId]:
+    """Of these nodes, those whose session another live admin holds; every admin lives that may not be judged."""
     live = live_admins(tx, now)
-    holders = presence.holders(tx, node_ids)
-    return {node_id for node_id, holder in holders.items() if holder in live and holder != admin_id}
+    others = {node_id: holder for node_id, holder in presence.holders(tx, node_ids).items() if holder != admin_id}
+    return {node_id for node_id, holder in others.items() if holder in live or not may_judge}
 
 
 def require_not_elsewhere(tx: Session, nodes: Sequence[SelectedNode], *, admin_id: str, now: datetime) -> None:
