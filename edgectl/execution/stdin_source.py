@@ -1,9 +1,13 @@
-"""Our side of stdin: read in a thread, numbered by offset, and kept until the admin has it, to be sent again."""
+"""Our side of stdin: read in a thread, numbered by offset, and kept until the admin has it, to be sent again.
+
+A regular file can be read again from its beginning, for an admin that lost what it had; a pipe or a terminal cannot.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
@@ -30,6 +34,7 @@ class StdinSource:
         self._changed = asyncio.Event()
         self._room = threading.Semaphore(_WINDOW // _CHUNK)
         self._is_reading = False
+        self._origin = _origin(descriptor)
 
     def acknowledge(self, offset: int) -> None:
         """The admin has everything before this offset."""
@@ -42,10 +47,12 @@ class StdinSource:
 
         Raises StreamBroken when the admin lost what it had and it cannot be read again.
         """
-        if from_offset < self._base:
-            raise StreamBroken("the admin lost a part of stdin that cannot be read again")
-        self._start()
         offset = from_offset
+        while offset < self._base:
+            data = await asyncio.to_thread(self._read_again, offset)
+            yield pb.StdinChunk(offset=offset, data=data)
+            offset += len(data)
+        self._start()
         while True:
             self._changed.clear()
             for start, data in self._from(offset):
@@ -56,6 +63,14 @@ class StdinSource:
                 return
             if not self._changed.is_set():
                 await self._changed.wait()
+
+    def _read_again(self, offset: int) -> bytes:
+        data = b""
+        if self._origin is not None:
+            data = os.pread(self._descriptor, min(_CHUNK, self._base - offset), self._origin + offset)
+        if not data:
+            raise StreamBroken("the admin lost a part of stdin that cannot be read again")
+        return data
 
     def _from(self, offset: int) -> list[tuple[int, bytes]]:
         found, start = [], self._base
@@ -92,6 +107,15 @@ class StdinSource:
         else:
             self._is_complete = True
         self._changed.set()
+
+
+def _origin(descriptor: int) -> int | None:
+    """Where in its file stdin begins; None when it is no regular file."""
+    try:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.lseek(descriptor, 0, os.SEEK_CUR) if is_file else None
+    except OSError:  # it is closed, which reading will find
+        return None
 
 
 def open_source(name: str) -> StdinSource:
