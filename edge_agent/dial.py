@@ -32,20 +32,24 @@ FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 30.0
 HOPELESS_WAIT_SECONDS = 300.0
 """Between tries that only an operator can make succeed."""
+SHARE_OF_OUTAGE = 8
+"""A wait is at most this part of how long there was no session: an outage of 8 s is over a second after its end."""
 STEADY_AFTER_SECONDS = 10.0
 """A session that lasted so long starts the backoff anew."""
 _HOPELESS = (IdentityInUse, Unauthenticated, AdminUntrusted, CredentialExpired, ProtocolUnsupported)
 
 
-def wait_before(attempt: int, failure: EdgeError | None, pick: Callable[[float, float], float]) -> float:
-    """Seconds before the next try: doubling, capped, with jitter, so that a fleet never comes back in step. Pure.
+def wait_before(attempt: int, outage: float, failure: EdgeError | None, pick: Callable[[float, float], float]) -> float:
+    """Seconds before the next try, after `outage` seconds without a session. Pure.
 
-    The first tries without hope are quick as well: a deleted node is rare, an admin that starts is not.
+    It grows with the outage, is capped, and has jitter, so that a fleet never comes back in step. Without hope it
+    doubles with every attempt; the first ones are quick as well: a deleted node is rare, an admin that starts is not.
     """
-    cap = LONGEST_WAIT_SECONDS
-    if isinstance(failure, _HOPELESS) and attempt > 3:
-        cap = HOPELESS_WAIT_SECONDS
-    ceiling = min(cap, FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 16))
+    if isinstance(failure, _HOPELESS):
+        cap = HOPELESS_WAIT_SECONDS if attempt > 3 else LONGEST_WAIT_SECONDS
+        ceiling = min(cap, FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 16))
+    else:
+        ceiling = min(LONGEST_WAIT_SECONDS, max(FIRST_WAIT_SECONDS, outage / SHARE_OF_OUTAGE))
     return pick(ceiling / 2, ceiling)
 
 
@@ -81,14 +85,19 @@ class Dialler:
     async def run(self) -> None:
         """Dial until stopped."""
         attempt = 0
+        clock = asyncio.get_running_loop().time
+        lost_at = clock()
         while not self._is_stopping:
             urls, roots = self._trusted()
             url = urls[attempt % len(urls)]
             ending = await self.carry(url, roots)
             if self._is_stopping:
                 return
-            attempt = 0 if ending.lasted > STEADY_AFTER_SECONDS else attempt + 1
-            wait = wait_before(attempt // len(urls), ending.failure, random.uniform)
+            if ending.lasted > STEADY_AFTER_SECONDS:
+                attempt, lost_at = 0, clock()
+            else:
+                attempt += 1
+            wait = wait_before(attempt // len(urls), clock() - lost_at, ending.failure, random.uniform)
             if attempt % len(urls):
                 wait = min(wait, FIRST_WAIT_SECONDS)
             wait = max(wait, ending.retry_after)
