@@ -94,16 +94,22 @@ class Reconciler:
         return self._dispatcher.adopt(loaded)
 
     async def adopt_orphans(self) -> None:
-        """Take over every open command whose admin is dead."""
+        """Take over every open command whose admin is dead, and load own ones that are not under way here.
+
+        The latter were stored although it was not heard that they are: the connection broke in the commit.
+        """
 
         def work(tx: Session) -> list[CommandRun]:
             live = live_admins(tx, self._now())
+            stored = repository.list_open_command_ids(tx)
             orphans = [
                 command_id
-                for command_id, admin_id in repository.list_open_command_ids(tx)
+                for command_id, admin_id in stored
                 if admin_id not in live
                 and repository.take_over(tx, command_id, old_admin_id=admin_id, new_admin_id=self._admin_id)
             ]
+            own = [command_id for command_id, admin_id in stored if admin_id == self._admin_id]
+            orphans += [command_id for command_id in own if self._dispatcher.find_run(CommandId(command_id)) is None]
             return [run for run in (self._load(tx, CommandId(orphan)) for orphan in orphans) if run is not None]
 
         for run in await self._db.write(work):

@@ -79,7 +79,7 @@ class Recorder:
             try:
                 stored = await self._db.write(lambda tx: storing.apply(tx, transitions, self._now()))
             except DatabaseUnavailable as error:
-                log.warning("results wait for the database: %s", error.message)
+                log.debug("results wait for the database: %s", error.message)
                 if self._is_stopping:
                     return False
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
+from edge_server.admins.models import AdminRow
 from edge_server.admins.service import AdminPresence
 from edge_server.audit.models import AuditRow
 from edge_server.commands import secrets
@@ -202,3 +204,17 @@ async def test_values_of_variables_are_encrypted_while_it_is_open_and_wiped_when
     over = await row()
     assert (over.finished_at is not None, over.secrets) == (True, None)
     assert secrets.unseal(CIPHER, over).environment[0] == pb.EnvironmentVariable(name="TOKEN")
+
+
+async def test_a_command_whose_commit_was_not_heard_of_is_found_and_paced(admin: Admin) -> None:
+    """The connection broke in the commit: whoever asked was told that it is not known, and it was stored."""
+
+    def store(tx: Session) -> None:
+        tx.add(AdminRow(id="admin-1", version="0", urls=[], started_at=NOON, seen_at=admin.now()))
+        add_command(tx, "c1", "oslo", admin_id="admin-1")
+
+    await admin.db.write(store)
+    await admin.end_grace()
+    await admin.reconciler.adopt_orphans()
+    await eventually(lambda: admin.dispatcher.find_run(CommandId("c1")) is None, what="its end")
+    assert await standing(admin.db, "c1") == [(State.ENDED, Outcome.OFFLINE)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
@@ -141,6 +142,7 @@ async def test_while_the_database_is_away_everything_waits_in_order(
     recorder: Recorder, db: Database, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: Told = []
+    caplog.set_level(logging.DEBUG, "edge_server.commands.recorder")
     recorder.start()
     postgres_server.stop()
     submit(recorder, told, "c1-0", "c1-1")
