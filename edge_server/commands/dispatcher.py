@@ -125,7 +125,7 @@ class Dispatcher:
 
     def pump(self, run: CommandRun) -> None:
         """Do what the pacer says, until it says nothing more."""
-        while not self._is_stopping and not run.is_over:
+        while not self._is_stopping and run.needs_pacing:
             decision = run.pace(self.is_reachable)
             if run.options.is_pacer:
                 self._give_up(run, decision)
@@ -510,9 +510,8 @@ class Dispatcher:
 
     def _commit_end(self, run: CommandRun, execution: LiveExecution) -> None:
         """Its end is in the database: tell it, and let the next one start."""
-        execution.is_end_committed = True
         execution.credit = None
-        run.tell_state(execution)
+        run.commit_end(execution)
         self.feeds.ended(execution)
         self._remove_from_node(execution)
         if run.finish_if_over():

@@ -68,7 +68,7 @@ class CommandServicer:
         if not created.command_id:
             yield pb.ExecResponse(watch=pb.WatchCommandResponse(accepted=_to_created(created)))
             return
-        run = await self._commands.watchable(call.caller, created.command_id)
+        run = await self._commands.watch_created(call.caller, created)
         visible = {execution.id for execution in created.targets}
         async with self._commands.bringing(call.caller, run) as stdin:
             accepted = pb.ExecResponse(watch=pb.WatchCommandResponse(accepted=_to_created(created)))

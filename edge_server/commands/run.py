@@ -106,13 +106,28 @@ class CommandRun:
         self.is_cancelled = is_cancelled
         self._now = now
         self._clock = clock
+        self._open = sum(1 for execution in self.executions.values() if not execution.is_end_committed)
         self._watchers: set[Watcher] = set()
         self._clock_at_creation = clock() - (now() - options.created_at).total_seconds()
 
     @property
     def is_over(self) -> bool:
         """Whether every end is in the database."""
-        return all(execution.is_end_committed for execution in self.executions.values())
+        return self._open == 0
+
+    @property
+    def needs_pacing(self) -> bool:
+        """Whether the pacer has anything left to decide: something is pending, or time alone may end what runs."""
+        if self.options.spec.HasField("deadline"):
+            return True
+        return any(execution.state is State.PENDING for execution in self.executions.values())
+
+    def commit_end(self, execution: LiveExecution) -> None:
+        """The end of one of its executions is in the database: tell it."""
+        if not execution.is_end_committed:
+            execution.is_end_committed = True
+            self._open -= 1
+        self.tell_state(execution)
 
     def become_pacer(self) -> None:
         """This admin took the command over."""

@@ -121,6 +121,11 @@ class CommandService:
         view = await self.get(caller, reference)
         return await self._reconciler.open_run(CommandId(view.row.id))
 
+    async def watch_created(self, caller: Caller, created: Created) -> CommandRun:
+        """What `create` made, to watch; mostly it is under way. Raises CommandNotFound when it is gone already."""
+        run = None if created.is_repeated else self._dispatcher.find_run(CommandId(created.command_id))
+        return run or await self.watchable(caller, created.command_id)
+
     async def cancel(self, caller: Caller, reference: str) -> tuple[int, int]:
         """End what runs, start nothing more; returns how many never start and how many are told to end."""
 
