@@ -124,10 +124,11 @@ def list_for_node(tx: Session, node_id: str, known_ids: Sequence[str]) -> Sequen
 
 
 def list_waiting(tx: Session, *, not_paced_by: str) -> Sequence[ExecutionRow]:
-    """Executions of other admins' commands whose turn came while their nodes were not with those admins."""
+    """Executions of other admins' commands whose turn came while their nodes were elsewhere, the oldest first."""
     of_others = and_(CommandRow.admin_id != not_paced_by, CommandRow.cancelled_at.is_(None))
     is_waiting = and_(_OPEN, ExecutionRow.state == State.PENDING, ExecutionRow.queued_at.is_not(None))
-    return tx.scalars(select(ExecutionRow).join(CommandRow).where(of_others, is_waiting)).all()
+    query = select(ExecutionRow).join(CommandRow).where(of_others, is_waiting)
+    return tx.scalars(query.order_by(CommandRow.created_at, CommandRow.id)).all()
 
 
 def find_executions(tx: Session, ids: Sequence[str]) -> Sequence[ExecutionRow]:
