@@ -82,6 +82,9 @@ class Reconciler:
     async def open_run(self, command_id: CommandId) -> CommandRun:
         """A command to watch: the one under way here, or what is stored. Raises CommandNotFound."""
         live = self._dispatcher.find_run(command_id)
+        if live is not None and any(map(_may_have_changed, live.executions.values())):
+            await self._refresh_run(live)  # another admin may know more of what is not under way here
+            live = self._dispatcher.find_run(command_id)
         if live is not None:
             return live
 

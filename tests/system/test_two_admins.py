@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_wire.v1 import enrollment_pb2, node_pb2
+from tests.edge_server.command_rows import is_finished
 from tests.support.eventually import eventually
 from tests.support.harness import Installation, installation
 from tests.support.postgres import PostgresServer
@@ -63,6 +64,19 @@ async def test_what_waits_at_one_admin_runs_when_its_node_is_back_at_the_other(t
     await two_admins.start_agent("edge01")
     assert await exec_.wait() == 0, exec_.output
     assert "found" in exec_.output
+
+
+async def test_what_ran_at_one_admin_is_known_at_the_other_as_soon_as_it_is_stored(two_admins: Installation) -> None:
+    first, second = two_admins.admins
+    await add_to_the_second(two_admins, "edge01")
+    await two_admins.stop_agent("edge01")
+    made = await two_admins.edgectl(
+        "exec", "edge01", "--offline", "queue", "--detach", "-o", "json", "--", "echo", "it", app=first
+    )
+    command_id = json.loads(made.text)["command"]
+    await two_admins.start_agent("edge01")
+    await eventually(lambda: is_finished(second.db, command_id), what="its end is stored")
+    assert (await two_admins.edgectl("command", "logs", command_id, app=first)).text == "edge01: it\n"
 
 
 @pytest.mark.parametrize("leaves_again", [False, True])
