@@ -32,6 +32,8 @@ from edge_wire.v1 import (
     session_pb2,
 )
 from edgectl.connect import Admin
+from tests.edge_server.command_rows import is_finished
+from tests.support.eventually import eventually
 from tests.support.harness import MASTER_KEY, Installation
 
 ROLES = ("admin", "operator", "viewer", "metrics", "proxy", "mcp")
@@ -100,6 +102,12 @@ class World:
         """A command on a node of oslo that is offline."""
         request = create_request(await self.node())
         return (await self._master.call(self._master.commands.Create, request)).command_id
+
+    async def command_that_is_over(self) -> str:
+        """The same, once it is stored that its node was offline."""
+        command_id = await self.command()
+        await eventually(lambda: is_finished(self._site.admin.db, command_id), what="a command that is over")
+        return command_id
 
 
 async def new_token(master: Admin, name: str, role: str, clusters: list[str]) -> principal_pb2.CreateTokenResponse:
@@ -435,7 +443,7 @@ async def _exec_command(world: World) -> Any:
 
 
 async def _delete_command(world: World) -> command_pb2.DeleteCommandRequest:
-    return command_pb2.DeleteCommandRequest(command_id=await world.command())
+    return command_pb2.DeleteCommandRequest(command_id=await world.command_that_is_over())
 
 
 async def _cancel_command(world: World) -> Any:
