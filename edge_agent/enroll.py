@@ -38,7 +38,11 @@ async def enroll(data_dir: Path, key_text: str, wishes: Wishes) -> Identity:
             f"this agent is {known.node_name} of another installation",
             hint="to move it, stop the agent, move its data directory away and enroll anew",
         )
-    response = await _ask(secret, _request(data_dir, secret, wishes))
+    return keep(data_dir, await _ask(secret, _request(data_dir, secret, wishes)))
+
+
+def keep(data_dir: Path, response: session_pb2.EnrollResponse) -> Identity:
+    """Store who this agent is from now on."""
     identity = Identity(
         node_id=response.node_id,
         node_name=response.node_name,

@@ -10,16 +10,16 @@ from sqlalchemy import delete, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from edge_server.commands.models import CommandRow, ExecutionRow
+from edge_server.commands.repository import KEPT
 
 _ADVISORY_LOCK = 0x65646772  # "edgr": any number that nobody else on this database takes
-_KEPT = CommandRow.removed_at.is_(None)
 
 
 def hide(tx: Session, command_ids: Sequence[str], now: datetime) -> int:
     """From now on nobody sees these commands, and their request ids are free; open ones stay. Returns how many."""
     changed: Any = tx.execute(
         update(CommandRow)
-        .where(CommandRow.id.in_(command_ids), CommandRow.finished_at.is_not(None), _KEPT)
+        .where(CommandRow.id.in_(command_ids), CommandRow.finished_at.is_not(None), KEPT)
         .values(removed_at=now, request_id=CommandRow.id, spec=b"", secrets=None)
         .execution_options(synchronize_session=False)
     )
@@ -30,7 +30,7 @@ def list_finished_before(tx: Session, moment: datetime, limit: int) -> Sequence[
     """The oldest commands that were over before this moment."""
     query = (
         select(CommandRow.id)
-        .where(CommandRow.created_at < moment, CommandRow.finished_at < moment, _KEPT)
+        .where(CommandRow.created_at < moment, CommandRow.finished_at < moment, KEPT)
         .order_by(CommandRow.created_at, CommandRow.id)
         .limit(limit)
     )
@@ -44,7 +44,7 @@ def count_executions(tx: Session) -> int:
 
 def count_hidden(tx: Session) -> int:
     """Executions of hidden commands."""
-    query = select(func.count()).select_from(ExecutionRow).join(CommandRow).where(~_KEPT)
+    query = select(func.count()).select_from(ExecutionRow).join(CommandRow).where(~KEPT)
     return tx.scalar(query) or 0
 
 
@@ -52,7 +52,7 @@ def list_oldest_finished(tx: Session, limit: int) -> Sequence[tuple[str, int]]:
     """(command id, number of executions) of the oldest commands that are over."""
     oldest = (
         select(CommandRow.id, CommandRow.created_at)
-        .where(CommandRow.finished_at.is_not(None), _KEPT)
+        .where(CommandRow.finished_at.is_not(None), KEPT)
         .order_by(CommandRow.created_at, CommandRow.id)
         .limit(limit)
         .subquery()
@@ -72,7 +72,7 @@ def remove_some(tx: Session, limit: int) -> int:
         is_alone = tx.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         if not is_alone:
             return 0
-    commands = tx.scalars(select(CommandRow.id).where(~_KEPT).limit(limit)).all()
+    commands = tx.scalars(select(CommandRow.id).where(~KEPT).limit(limit)).all()
     executions = tx.scalars(select(ExecutionRow.id).where(ExecutionRow.command_id.in_(commands)).limit(limit)).all()
     tx.execute(delete(ExecutionRow).where(ExecutionRow.id.in_(executions)))
     has_executions = exists().where(ExecutionRow.command_id == CommandRow.id)

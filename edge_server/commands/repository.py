@@ -16,18 +16,19 @@ from edge_server.commands.pacing import StopReason
 
 _CHUNK = 500
 _OPEN = ExecutionRow.state != State.ENDED
-_KEPT = CommandRow.removed_at.is_(None)
+KEPT = CommandRow.removed_at.is_(None)
+"""Not on its way out."""
 
 
 def find(tx: Session, command_id: str) -> CommandRow | None:
     """One command by id."""
-    return tx.scalar(select(CommandRow).where(CommandRow.id == command_id, _KEPT))
+    return tx.scalar(select(CommandRow).where(CommandRow.id == command_id, KEPT))
 
 
 def find_by_prefix(tx: Session, prefix: str, scope: Collection[str] | None) -> Sequence[CommandRow]:
     """At most two commands whose id begins so; in a scope only those that reach into it."""
     fits = CommandRow.id.startswith(prefix, autoescape=True)
-    return tx.scalars(_reaching(select(CommandRow).where(fits, _KEPT).limit(2), scope)).all()
+    return tx.scalars(_reaching(select(CommandRow).where(fits, KEPT).limit(2), scope)).all()
 
 
 def find_by_request(tx: Session, principal_id: str, request_id: str) -> CommandRow | None:
@@ -72,7 +73,7 @@ def list_page(
     tx: Session, *, scope: Collection[str] | None, before: tuple[datetime, str] | None, limit: int
 ) -> Sequence[CommandRow]:
     """A page of commands, newest first; in a scope only those that reach into it."""
-    query = select(CommandRow).where(_KEPT).order_by(CommandRow.created_at.desc(), CommandRow.id.desc()).limit(limit)
+    query = select(CommandRow).where(KEPT).order_by(CommandRow.created_at.desc(), CommandRow.id.desc()).limit(limit)
     if before is not None:
         query = query.where(tuple_(CommandRow.created_at, CommandRow.id) < before)
     return tx.scalars(_reaching(query, scope)).all()

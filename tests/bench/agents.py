@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_agent import identity as identities
 from edge_agent.app import AgentApp
-from edge_agent.enroll import Wishes, _request
+from edge_agent.enroll import Wishes, _request, keep
 from edge_agent.executions.executions import Executions
 from edge_agent.executions.journal import DIRECTORY, Journal
 from edge_agent.executions.runner_client import RunnerClient
-from edge_agent.identity import Identity
 from edge_agent.settings import HIDDEN, Settings
 from edge_wire import calls, credentials
 from edge_wire.v1 import session_pb2 as pb
@@ -77,15 +75,4 @@ async def enroll(gate: session_pb2_grpc.NodeGateAsyncStub, data_dir: Path, key: 
     """Make a node of this data directory, over a connection that is there."""
     data_dir.mkdir(parents=True)
     request = _request(data_dir, credentials.decode_enrollment(key), Wishes(alias=alias, labels={}))
-    response = await calls.call(gate.Enroll, request)
-    identities.save_identity(
-        data_dir,
-        Identity(
-            node_id=response.node_id,
-            node_name=response.node_name,
-            cluster=response.cluster,
-            admin_urls=list(response.admin_urls),
-            ca_certificates=list(response.ca_certificates),
-            certificate=response.certificate,
-        ),
-    )
+    keep(data_dir, await calls.call(gate.Enroll, request))
