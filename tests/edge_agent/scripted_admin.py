@@ -77,9 +77,10 @@ def a_welcome(*, ping: float = 15.0, dead: float = 45.0, **fields: object) -> pb
 
 
 class Visit:
-    """One session stream of an agent."""
+    """One session stream of an agent. The hello is answered, not foreseen: an agent may leave on what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, greeting: pb.AdminFrame | None = None) -> None:
+        self._greeting = greeting
         self.frames: list[pb.AgentFrame] = []
         self.is_over = False
         self.said_everything = False
@@ -114,6 +115,8 @@ class Visit:
     async def read(self, frames: AsyncIterator[pb.AgentFrame]) -> None:
         async for frame in frames:
             self.frames.append(frame)
+            if self._greeting is not None and len(self.frames) == 1:
+                self.say(self._greeting)
         self.said_everything = True
 
     async def spoken(self) -> AsyncIterator[pb.AdminFrame]:
@@ -156,9 +159,7 @@ class ScriptedAdmin(session_pb2_grpc.NodeGateServicer):
     async def Session(
         self, request_iterator: AsyncIterator[pb.AgentFrame], context: object
     ) -> AsyncIterator[pb.AdminFrame]:
-        visit = Visit()
-        if self.greeting is not None:
-            visit.say(self.greeting)
+        visit = Visit(self.greeting)
         self.visits.append(visit)
         reading = asyncio.create_task(visit.read(request_iterator))
         try:
