@@ -42,7 +42,8 @@ class AwayNodes:
             return
         if not self._asked:
             self._tasks.spawn(self._ask(self._held_elsewhere))
-        self._asked[execution.id] = (execution, is_stored)
+        _, was_stored = self._asked.get(execution.id, (execution, True))
+        self._asked[execution.id] = (execution, is_stored and was_stored)  # asked twice: it is to be stored still
 
     def stop(self) -> None:
         """Look no more."""
