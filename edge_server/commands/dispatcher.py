@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from edge_server.commands import convert
 from edge_server.commands.away_nodes import AwayNodes, HeldElsewhere
@@ -36,6 +37,9 @@ from edge_wire.v1 import command_pb2 as pb
 from edge_wire.v1 import session_pb2 as session_pb
 
 log = logging.getLogger(__name__)
+
+_OF_SESSION = {Event.RESEND, Event.RETURN, Event.MISS}
+"""Steps of what never arrived: true only while nobody handed it out again in a later session."""
 
 
 class Dispatcher:
@@ -202,14 +206,8 @@ class Dispatcher:
 
     def resend(self, execution: LiveExecution, session: NodeSession) -> None:
         """It was handed out in an earlier session and never arrived: hand it out in this one."""
-        transition = Transition(
-            execution_id=execution.id,
-            command_id=execution.command_id,
-            event=Event.RESEND,
-            values={"sent_epoch": session.epoch},
-            only_if=_of_session(execution),
-        )
-        self._recorder.submit(transition, partial(self._resend_committed, execution, session.epoch))
+        told = partial(self._resend_committed, execution, session.epoch)
+        self._store(execution, Event.RESEND, {"sent_epoch": session.epoch}, told)
 
     def look_for_waiting(self) -> None:
         """Look again for nodes that were with another admin when the turn of an execution came that may not wait."""
@@ -235,14 +233,9 @@ class Dispatcher:
 
     def give_back(self, execution: LiveExecution) -> None:
         """It was handed out and never arrived: the pacer has it again."""
-        transition = Transition(
-            execution_id=execution.id,
-            command_id=execution.command_id,
-            event=Event.RETURN,
-            values={"queued_at": execution.queued_at or execution.sent_at or self._now()},
-            only_if=_of_session(execution),
-        )
-        self._recorder.submit(transition, partial(self._given_back, execution, transition.values["queued_at"]))
+        queued_at = execution.queued_at or execution.sent_at or self._now()
+        told = partial(self._given_back, execution, queued_at)
+        self._store(execution, Event.RETURN, {"queued_at": queued_at}, told)
 
     # --- sessions ------------------------------------------------------------------------------------------------
 
@@ -340,6 +333,26 @@ class Dispatcher:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
+    def _store(
+        self,
+        execution: LiveExecution,
+        event: Event,
+        values: Mapping[str, Any],
+        told: Callable[[Stored], None],
+        outputs: Sequence[StoredOutput] = (),
+    ) -> None:
+        """Have one step stored; `told` is called with what is stored then."""
+        is_of_session = event in _OF_SESSION and execution.sent_epoch is not None
+        transition = Transition(
+            execution_id=execution.id,
+            command_id=execution.command_id,
+            event=event,
+            values=values,
+            only_if={"sent_epoch": execution.sent_epoch} if is_of_session else {},
+            outputs=outputs,
+        )
+        self._recorder.submit(transition, told)
+
     def _start(self, execution: LiveExecution) -> bool:
         """Hand one execution out, or see to it that its node is away; False when the node may still come back."""
         session = self._registry.find(execution.node_id)
@@ -351,14 +364,9 @@ class Dispatcher:
             return True
         execution.state, execution.sent_at, execution.is_send_stored = State.SENT, self._now(), False
         execution.sent_epoch = session.epoch
-        transition = Transition(
-            execution_id=execution.id,
-            command_id=execution.command_id,
-            event=Event.SEND,
-            values={"sent_at": execution.sent_at, "sent_epoch": session.epoch},
-        )
+        values = {"sent_at": execution.sent_at, "sent_epoch": session.epoch}
         # Stored before it is sent: a row that says pending proves that no node has it.
-        self._recorder.submit(transition, partial(self._send_committed, execution))
+        self._store(execution, Event.SEND, values, partial(self._send_committed, execution))
         return True
 
     def _send_committed(self, execution: LiveExecution, stored: Stored) -> None:
@@ -408,13 +416,8 @@ class Dispatcher:
         elif not is_stored:
             if not is_elsewhere:
                 run.tell_queued(execution)
-            transition = Transition(
-                execution_id=execution.id,
-                command_id=execution.command_id,
-                event=Event.QUEUE,
-                values={"queued_at": execution.queued_at},
-            )
-            self._recorder.submit(transition, partial(self._take_over, execution))
+            values = {"queued_at": execution.queued_at}
+            self._store(execution, Event.QUEUE, values, partial(self._take_over, execution))
 
     def _attach(self, execution: LiveExecution, session: NodeSession) -> int:
         """Bind an execution to a session with fresh credit; returns the first grant."""
@@ -433,13 +436,7 @@ class Dispatcher:
             return
         execution.state = State.RUNNING
         self._runs[execution.command_id].tell_state(execution)
-        transition = Transition(
-            execution_id=execution.id,
-            command_id=execution.command_id,
-            event=Event.START,
-            values={"started_at": self._now()},
-        )
-        self._recorder.submit(transition, partial(self._take_over, execution))
+        self._store(execution, Event.START, {"started_at": self._now()}, partial(self._take_over, execution))
 
     def _take_end(self, execution: LiveExecution, end: pb.ExecutionEnd) -> None:
         if execution.end is not None:
@@ -464,16 +461,9 @@ class Dispatcher:
             end.error_code = end.error_code or StopReason.DEADLINE.value
         execution.state, execution.outcome, execution.end = State.ENDED, outcome, end
         execution.ended_at = self._now()
-        outputs: Sequence[StoredOutput] = execution.stored_outputs()
-        transition = Transition(
-            execution_id=execution.id,
-            command_id=execution.command_id,
-            event=event,
-            values={**end_values(end, outcome, started), "ended_at": execution.ended_at},
-            only_if=_of_session(execution) if event is Event.MISS else {},
-            outputs=outputs,
-        )
-        self._recorder.submit(transition, partial(self._end_stored, execution))
+        values = {**end_values(end, outcome, started), "ended_at": execution.ended_at}
+        told = partial(self._end_stored, execution)
+        self._store(execution, event, values, told, execution.stored_outputs())
 
     def _end_stored(self, execution: LiveExecution, stored: Stored) -> None:
         if stored.state is not None and stored.state is not State.ENDED:
@@ -544,8 +534,3 @@ class Dispatcher:
         session = self._registry.find(node_id)
         if session is not None:
             session.order(order)
-
-
-def _of_session(execution: LiveExecution) -> dict[str, int]:
-    """That nobody handed it out again meanwhile."""
-    return {} if execution.sent_epoch is None else {"sent_epoch": execution.sent_epoch}
