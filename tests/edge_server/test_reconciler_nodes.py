@@ -12,12 +12,14 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from edge_server.commands import removal, repository
-from edge_server.commands.domain import CommandId
+from edge_server.commands.domain import CommandId, Event, ExecutionId, Outcome, State
+from edge_server.commands.models import ExecutionRow
 from edge_server.commands.run import CommandRun
+from edge_server.commands.transition import Transition
 from edge_server.nodes.domain import NodeId
 from edge_wire.errors import CommandNotFound
 from edge_wire.v1 import command_pb2, node_pb2
@@ -174,6 +176,27 @@ async def test_a_node_corrects_nothing_that_another_node_lost(site: Installation
         await line.report(execution_id, end=ok())
         await line.ordered("acknowledge_end", execution_id)
     assert await outcomes_of(site, command_id) == {"edge01": "lost"}
+
+
+async def test_an_admin_that_found_nobody_does_not_correct_what_another_one_stored_as_lost(
+    site: Installation, node: ScriptedNode
+) -> None:
+    _, command_id, execution_id = await handed_out(site, node)
+    dispatcher = site.admin._dispatcher
+    execution = dispatcher.find_execution(ExecutionId(execution_id))
+    assert execution is not None
+    is_lost = update(ExecutionRow).where(ExecutionRow.id == execution_id)
+    is_lost = is_lost.values(state=State.ENDED, outcome=Outcome.LOST, started=True, ended_at=datetime.now(UTC))
+    await site.admin.db.write(lambda tx: tx.execute(is_lost))
+    dispatcher.conclude(execution, Event.MISS, Outcome.OFFLINE, started=False, error_code="node_offline")
+    await eventually(lambda: execution.is_end_committed, what="the stored end is taken over")
+    stored = asyncio.Event()
+    step = Transition(execution_id=execution.id, command_id=execution.command_id, event=Event.START)
+    site.admin._recorder.submit(step, lambda _: stored.set())  # applies to nothing, behind whatever was submitted
+    await asyncio.wait_for(stored.wait(), 10)
+    found = (await executions_of(site, command_id))["edge01"]
+    assert (found.end.outcome, found.end.error_code) == (command_pb2.OUTCOME_LOST, "")
+    assert not found.HasField("corrected_at")
 
 
 async def test_what_was_handed_out_and_never_arrived_waits_again_until_it_expires(
