@@ -462,17 +462,17 @@ class Dispatcher:
         execution.state, execution.outcome, execution.end = State.ENDED, outcome, end
         execution.ended_at = self._now()
         values = {**end_values(end, outcome, started), "ended_at": execution.ended_at}
-        told = partial(self._end_stored, execution, event is Event.REPORT)
+        told = partial(self._end_stored, execution, event)
         self._store(execution, event, values, told, execution.stored_outputs())
 
-    def _end_stored(self, execution: LiveExecution, is_evidence: bool, stored: Stored) -> None:
+    def _end_stored(self, execution: LiveExecution, event: Event, stored: Stored) -> None:
         if stored.state is not None and stored.state is not State.ENDED:
             self._revive(execution, stored.state)
             return
         session = self._registry.find(execution.node_id)
         if stored.other_end is not None:
             # Only what the node itself says may correct: an admin that found nobody there proves nothing.
-            if is_evidence and session is not None and execution.end is not None:
+            if event is Event.REPORT and session is not None and execution.end is not None:
                 self._late.correct(session, execution.id, execution.end)
             self.note_stored_end(execution, stored.other_end)
             return
