@@ -126,6 +126,12 @@ class PageTokenInvalid(InvalidValue):
     code = "page_token_invalid"
 
 
+class TargetInvalid(InvalidValue):
+    """A target is a port, or a host and a port."""
+
+    code = "target_invalid"
+
+
 class SettingsInvalid(InvalidValue):
     """The settings are not usable."""
 
@@ -210,6 +216,12 @@ class TokenNotFound(NotFound):
     """There is no such token."""
 
     code = "token_not_found"
+
+
+class TunnelUnknown(NotFound):
+    """Nobody waits for this tunnel."""
+
+    code = "tunnel_unknown"
 
 
 class CommandNotFound(NotFound):
@@ -298,6 +310,12 @@ class ScopeDenied(Denied):
     """This credential is confined to other clusters."""
 
     code = "scope_denied"
+
+
+class TargetDenied(Denied):
+    """The node's egress policy does not allow this target."""
+
+    code = "target_denied"
 
 
 # --- some node could not be asked, or its end is not known: exit 4 ------------------------------------------------
@@ -423,6 +441,43 @@ class JournalFull(Unavailable):
 
     code = "journal_full"
     status = "RESOURCE_EXHAUSTED"
+
+
+class TargetUnreachable(Unavailable):
+    """The node cannot reach the target."""
+
+    code = "target_unreachable"
+    retryable = False
+
+
+class TargetRefused(TargetUnreachable):
+    """The target refused the connection."""
+
+    code = "target_refused"
+
+
+class TargetTimedOut(TargetUnreachable):
+    """The target did not answer in time."""
+
+    code = "target_timed_out"
+
+
+class TargetNotResolved(TargetUnreachable):
+    """The node cannot resolve the target's name."""
+
+    code = "target_not_resolved"
+
+
+class TunnelIdle(Unavailable):
+    """Nothing moved in the tunnel for too long."""
+
+    code = "tunnel_idle"
+
+
+class TunnelLimitReached(Unavailable):
+    """Too many tunnels are open."""
+
+    code = "tunnel_limit_reached"
 
 
 # --- conflict: exit 10 -------------------------------------------------------------------------------------------
