@@ -468,10 +468,24 @@ class TargetNotResolved(TargetUnreachable):
     code = "target_not_resolved"
 
 
+class TunnelUnsupported(Unavailable):
+    """The node's agent is too old for tunnels."""
+
+    code = "tunnel_unsupported"
+    status = "UNIMPLEMENTED"
+    retryable = False
+
+
 class TunnelIdle(Unavailable):
     """Nothing moved in the tunnel for too long."""
 
     code = "tunnel_idle"
+
+
+class TunnelTooOld(Unavailable):
+    """The tunnel was open for as long as tunnels may be."""
+
+    code = "tunnel_too_old"
 
 
 class TunnelLimitReached(Unavailable):
