@@ -21,11 +21,16 @@ from edge_agent.identity import Identity
 from edge_agent.session import AgentSession
 from edge_agent.settings import HIDDEN, Settings
 from edge_agent.status import StatusFile
+from edge_agent.tunnels import Tunnels
+from edge_wire.egress import EgressPolicy
 from edge_wire.errors import DirectoryNotWritable, NotEnrolled, Unavailable
 from edge_wire.private_files import open_data_dir
 from edge_wire.v1 import session_pb2 as pb
 
 log = logging.getLogger(__name__)
+
+OWN_PORTS = frozenset({40022, 41080, 43128, 44000, 44100, 49100, 49586})
+"""Where programs of an installation listen by default: nobody gets to them by way of a node."""
 
 
 class AgentApp:
@@ -47,6 +52,7 @@ class AgentApp:
         if identities.load_identity(settings.data_dir) is None and not self._key_source():
             raise NotEnrolled(hint="edge-agent enroll --key-file FILE, or set ENROLLMENT_KEY_FILE")
         self._keys = identities.load_or_make_keys(settings.data_dir)
+        self._tunnels = Tunnels(policy=_policy(settings), token=self._keys.token)
         await self._executions.start()
         self._dialling = asyncio.create_task(self._enroll_and_dial())
 
@@ -62,6 +68,7 @@ class AgentApp:
                 await asyncio.wait({self._dialling}, timeout=2.0)
             self._dialling.cancel()
             await asyncio.wait({self._dialling})
+        await self._tunnels.stop()
         await self._executions.stop()
         self._note("stopped", "")
         if self._lock is not None:
@@ -118,6 +125,7 @@ class AgentApp:
             facts=collect_facts(),
             labels=self._settings.node_labels,
             executions=self._executions,
+            open_tunnel=lambda request, refuse: self._tunnels.open(url, self._trusted()[1], request, refuse),
             welcomed=lambda welcome: self._welcomed(url, welcome),
             clock=asyncio.get_running_loop().time,
             now=lambda: datetime.now(UTC),
@@ -149,6 +157,10 @@ class AgentApp:
             self._status.write(state=state, error=error, **facts)
         except OSError as failure:
             log.warning("the status cannot be written: %s", failure.strerror)
+
+
+def _policy(settings: Settings) -> EgressPolicy:
+    return EgressPolicy(allow=settings.egress_allow, deny=settings.egress_deny, own_ports=OWN_PORTS)
 
 
 async def run(settings: Settings) -> int:

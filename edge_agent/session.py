@@ -16,11 +16,13 @@ from edge_wire.channel import FRAME_LIMIT
 from edge_wire.errors import FrameInvalid, ProtocolUnsupported
 from edge_wire.lazy_timer import LazyTimer
 from edge_wire.timestamps import to_timestamp
-from edge_wire.v1 import node_pb2
+from edge_wire.v1 import node_pb2, tunnel_pb2
 from edge_wire.v1 import session_pb2 as pb
 
 DEFAULT_PING_INTERVAL = timedelta(seconds=15)
 DEFAULT_DEAD_AFTER = timedelta(seconds=45)
+FEATURES = ("tunnel",)
+"""Optional abilities that hello names."""
 _STARTED_WAITS = 0.05
 """Seconds that "started" waits for company: a short command's end goes into the same frame."""
 
@@ -37,6 +39,14 @@ class ExecutionOrders(Protocol):
     def receive(self, order: pb.ExecutionOrder) -> None: ...
 
 
+class TunnelRequests(Protocol):
+    """Who opens tunnels for the admin of this session."""
+
+    def __call__(
+        self, request: tunnel_pb2.TunnelRequest, refuse: Callable[[tunnel_pb2.TunnelRefused], None]
+    ) -> None: ...
+
+
 class AgentSession:
     """The agent's half of one session."""
 
@@ -47,11 +57,13 @@ class AgentSession:
         facts: node_pb2.Facts,
         labels: dict[str, str],
         executions: ExecutionOrders,
+        open_tunnel: TunnelRequests,
         welcomed: Callable[[pb.Welcome], None],
         clock: Callable[[], float],
         now: Callable[[], datetime],
     ) -> None:
         self._executions = executions
+        self._open_tunnel = open_tunnel
         self._welcomed = welcomed
         self._clock = clock
         hello = pb.Hello(
@@ -62,6 +74,7 @@ class AgentSession:
             time=to_timestamp(now()),
             executions=executions.inventory(),
             labels=labels,
+            features=FEATURES,
         )
         self._urgent: deque[pb.AgentFrame] = deque([pb.AgentFrame(hello=hello)])
         self._reports: deque[pb.ExecutionReport] = deque()
@@ -93,6 +106,8 @@ class AgentSession:
         elif kind == "orders":
             for order in frame.orders.orders:
                 self._executions.receive(order)
+        elif kind == "tunnel":
+            self._open_tunnel(frame.tunnel, self._refuse_tunnel)
         elif kind == "ping":
             self._urgent.append(pb.AgentFrame(pong=pb.Pong(nonce=frame.ping.nonce)))
             self._wake.set()
@@ -141,6 +156,10 @@ class AgentSession:
         self._welcomed(welcome)
         self._executions.attach(self._report)
         self._wake.set()  # the pings are due by other limits now
+
+    def _refuse_tunnel(self, refusal: tunnel_pb2.TunnelRefused) -> None:
+        self._urgent.append(pb.AgentFrame(tunnel_refused=refusal))
+        self._wake.set()
 
     def _report(self, report: pb.ExecutionReport) -> None:
         self._reports.append(report)

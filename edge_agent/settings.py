@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_wire.channel import target_of
+from edge_wire.egress_rules import Rule, parse_rule
 from edge_wire.errors import EdgeError, SettingsInvalid
 from edge_wire.names import check_alias, check_labels
 
@@ -44,6 +45,10 @@ def _labels(text: str) -> dict[str, str]:
     labels = {name: value for name, _, value in pairs}
     check_labels(labels, agent=True)
     return labels
+
+
+def _rules(text: str) -> list[Rule]:
+    return [parse_rule(part.strip()) for part in text.split(",") if part.strip()]
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:
@@ -89,6 +94,15 @@ class Settings:
         "Bytes of output of one command that are kept on the node until they are delivered: of each stream the first"
         " quarter of this and the last quarter. What does not fit becomes a gap, except with one node named outright.",
         _between(256 * 1024, 2**40),
+    )
+    egress_allow: list[Rule] = _setting(
+        [],
+        "What this node dials for others although it is denied by default, separated by commas: an address,"
+        " `ADDRESS/BITS`, a name or `*.NAME`, each with `:PORT` or without, or `:PORT` alone for a port of the node.",
+        _rules,
+    )
+    egress_deny: list[Rule] = _setting(
+        [], "What this node never dials for others, in the same form; wins over EGRESS_ALLOW.", _rules
     )
     node_alias: str = _setting("", "Name to ask for when enrolling. Default: the host name.", check_alias)
     node_labels: dict[str, str] = _setting(

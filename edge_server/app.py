@@ -50,19 +50,24 @@ from edge_server.nodes.service import NodeService, count_by_cluster
 from edge_server.principals.domain import Principal, Role
 from edge_server.principals.rpc import TokenServicer
 from edge_server.principals.service import BuiltinKey, PrincipalService, builtin_keys
+from edge_server.proxies.domain import Caps
+from edge_server.proxies.rpc import TunnelServicer
+from edge_server.proxies.service import TunnelLimits, TunnelService
 from edge_server.rpc.gatekeeper import Gatekeeper
 from edge_server.rpc.limiter import FailureLimiter
 from edge_server.rpc.server import HealthServicer, add_services, listen, new_server
 from edge_server.sessions import whereabouts
+from edge_server.sessions.dialling import NodeDialler
 from edge_server.sessions.gate import NodeGateServicer
 from edge_server.sessions.host import AdminFacts, SessionHost
 from edge_server.sessions.registry import SessionRegistry
-from edge_server.sessions.session import SessionLimits
+from edge_server.sessions.session import SessionLimits, Sinks
 from edge_server.settings import Settings, primary_address
 from edge_wire import certificates, credentials
 from edge_wire.certificates import Authority, Identity
 from edge_wire.errors import SettingsInvalid, ShuttingDown
 from edge_wire.private_files import open_data_dir
+from edge_wire.streams import RelayLimits
 from edge_wire.v1 import (
     admin_pb2,
     audit_pb2,
@@ -72,6 +77,7 @@ from edge_wire.v1 import (
     node_pb2,
     principal_pb2,
     session_pb2,
+    tunnel_pb2,
 )
 from edge_wire.version import PROGRAM
 
@@ -122,21 +128,20 @@ class AdminApp:
             raise
 
     async def drain(self, grace: timedelta) -> None:
-        """Accept no new commands and let those under way end, as far as the grace goes."""
+        """Accept no new commands and tunnels and let those there are end, as far as the grace goes."""
         self._commands.drain()
         await self._health.set_serving(False)
-        deadline = asyncio.get_running_loop().time() + grace.total_seconds()
-        # Executions end in many places, and none of them should have to know of draining.
-        while not self._dispatcher.is_settled and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        await asyncio.gather(self._tunnels.drain(grace), self._settle_executions(grace))
 
     async def stop(self) -> None:
         """Say goodbye to everyone, store what is known and close everything. What runs on nodes goes on."""
         self._commands.drain()
         self._dispatcher.stop(ShuttingDown(hint="the command goes on; it is picked up after the restart"))
+        self._tunnels.end_all()
         self._host.drain()
         self._commands.stop()
         await self._server.stop(2)
+        await self._tunnels.stop()
         await self._jobs.stop()
         await self._reconciler.stop()
         await self._recorder.stop()
@@ -150,6 +155,12 @@ class AdminApp:
         secret = self._login_template()
         secret.token = self.secrets.master_key
         return credentials.encode_login(secret)
+
+    async def _settle_executions(self, grace: timedelta) -> None:
+        deadline = asyncio.get_running_loop().time() + grace.total_seconds()
+        # Executions end in many places, and none of them should have to know of draining.
+        while not self._dispatcher.is_settled and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
     async def _open_database_or_forget_secrets(self) -> None:
         """Secrets are on disk before a database is encrypted with them; those that do not fit it go again."""
@@ -213,7 +224,15 @@ class AdminApp:
         self._presence = AdminPresence(
             db=self.db, admin_id=self.admin_id, version=PROGRAM, urls=self.address.urls, now=utc_now
         )
+        self._dialler = NodeDialler(registry=self.registry, admin_id=self.admin_id)
         self._host = self._new_host()
+        self._tunnels = TunnelService(
+            db=self.db,
+            dialler=self._dialler,
+            admin_id=self.admin_id,
+            limits=_tunnel_limits(self._settings),
+            now=utc_now,
+        )
         self._health = HealthServicer()
         gatekeeper = Gatekeeper(principals=self._principals, nodes=self._nodes, limiter=self._limiter, now=utc_now)
         add_services(self._server, self._services(), gatekeeper)
@@ -255,7 +274,7 @@ class AdminApp:
         return {
             _service(health_pb2, "Health"): self._health,
             _service(session_pb2, "NodeGate"): NodeGateServicer(
-                enrollment=enrollment, host=self._host, ca_certificates=[ca], admin_urls=urls
+                enrollment=enrollment, host=self._host, dialler=self._dialler, ca_certificates=[ca], admin_urls=urls
             ),
             _service(admin_pb2, "AdminService"): AdminServicer(
                 presence=self._presence, nodes=self._nodes, database=self.db.kind, gauges=self._gauges, now=utc_now
@@ -273,13 +292,14 @@ class AdminApp:
             _service(principal_pb2, "TokenService"): TokenServicer(
                 principals=self._principals, login_template=self._login_template
             ),
+            _service(tunnel_pb2, "TunnelService"): TunnelServicer(tunnels=self._tunnels),
         }
 
     def _new_host(self) -> SessionHost:
         return SessionHost(
             db=self.db,
             registry=self.registry,
-            sink=self._reconciler,
+            sinks=Sinks(reports=self._reconciler, tunnels=self._dialler),
             admin=AdminFacts(
                 admin_id=self.admin_id, admin_urls=self.address.urls, ca_certificates=[self.authority.der]
             ),
@@ -327,6 +347,7 @@ class AdminApp:
     def _node_deleted(self, node_id: NodeId) -> None:
         self._host.drop_node(node_id)
         self._reconciler.node_deleted(node_id)
+        self._tunnels.node_deleted(node_id)
 
     def _release(self) -> None:
         if hasattr(self, "db"):
@@ -340,6 +361,21 @@ def _keep(settings: Settings) -> Keep:
     if not settings.execution_pruning_enabled:
         return Keep(age=None, executions=None)
     return Keep(age=timedelta(days=settings.execution_retention_days), executions=settings.execution_retention_count)
+
+
+def _tunnel_limits(settings: Settings) -> TunnelLimits:
+    return TunnelLimits(
+        connect=timedelta(seconds=settings.tunnel_connect_timeout_seconds),
+        relay=RelayLimits(
+            idle=timedelta(seconds=settings.tunnel_idle_timeout_seconds),
+            total=timedelta(seconds=settings.tunnel_total_timeout_seconds),
+        ),
+        caps=Caps(
+            per_node=settings.tunnels_per_node,
+            per_principal=settings.tunnels_per_principal,
+            total=settings.tunnels_total,
+        ),
+    )
 
 
 def _service(module: Any, name: str) -> ServiceDescriptor:

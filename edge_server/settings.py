@@ -93,6 +93,20 @@ class Settings(BaseSettings):
         ge=1,
         description="How many executions are kept; the oldest commands that are over go first.",
     )
+    tunnel_connect_timeout_seconds: float = Field(
+        default=10, gt=0, le=300, description="How long a node may take to reach the target of a tunnel."
+    )
+    tunnel_idle_timeout_seconds: float = Field(
+        default=3600, gt=0, le=86400 * 365, description="A tunnel in which nothing moves for this long is ended."
+    )
+    tunnel_total_timeout_seconds: float = Field(
+        default=86400, gt=0, le=86400 * 365, description="How long a tunnel may be open at most."
+    )
+    tunnels_per_node: int = Field(default=1000, ge=1, description="How many tunnels may be open through one node.")
+    tunnels_per_principal: int = Field(
+        default=5000, ge=1, description="How many tunnels one credential may have open at once."
+    )
+    tunnels_total: int = Field(default=10_000, ge=1, description="How many tunnels this admin carries at once.")
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto", description="Log lines for people or for machines. Default: text on a terminal, else JSON."
     )

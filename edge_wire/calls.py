@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from edge_wire import errors
 from edge_wire.errors import EdgeError
+from edge_wire.tasks import is_being_cancelled
 from edge_wire.v1 import error_pb2
 
 RequestT = TypeVar("RequestT")
@@ -98,13 +99,28 @@ class Conversation(Generic[RequestT, ResponseT]):
             raise translate(error) from None
         except asyncio.CancelledError:
             # gRPC says so to the reader of a call that is closed here, too: nobody wants that reader to end.
-            if _is_being_cancelled():
+            if is_being_cancelled():
                 raise
             raise errors.StreamBroken("the conversation was closed") from None
         if response is grpc.aio.EOF:
             await self._raise_failure()
             raise StopAsyncIteration
         return cast("ResponseT", response)
+
+    async def finish(self, within: timedelta) -> None:
+        """Say that nothing more is written, and wait until the other side has ended the call.
+
+        Raises how it ended, or StreamBroken. The other side has to have said its last word: more of it is dropped.
+        """
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._running.done_writing()
+                async for _ in self:
+                    pass
+        except TimeoutError:
+            raise errors.StreamBroken("the other side does not end the call") from None
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            raise await self._why_it_ended() from None
 
     def close(self) -> None:
         """End the call, whatever its state."""
@@ -120,11 +136,6 @@ class Conversation(Generic[RequestT, ResponseT]):
             return errors.StreamBroken("the other side has closed the conversation")
         trailing = await self._running.trailing_metadata()
         return translate_status(code, await self._running.details() or "", _as_dict(trailing))
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def converse(

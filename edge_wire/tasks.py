@@ -8,6 +8,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 
+def is_being_cancelled() -> bool:
+    """Whether a CancelledError is meant for this task: gRPC raises one for a call that has ended, too."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class OwnedTasks:
     """The tasks of one owner."""
 

@@ -26,6 +26,7 @@ from edge_wire.v1 import (
     node_pb2_grpc,
     principal_pb2,
     principal_pb2_grpc,
+    tunnel_pb2_grpc,
 )
 from edgectl.contexts import Context, find_context
 from edgectl.invocation import Invocation
@@ -79,6 +80,10 @@ class Admin:
     @cached_property
     def tokens(self) -> principal_pb2_grpc.TokenServiceAsyncStub:
         return principal_pb2_grpc.TokenServiceStub(self.channel)
+
+    @cached_property
+    def tunnels(self) -> tunnel_pb2_grpc.TunnelServiceAsyncStub:
+        return tunnel_pb2_grpc.TunnelServiceStub(self.channel)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from edge_server.commands.run import CommandRun
 from edge_server.commands.service import CommandService, CommandView, Created, Wish
 from edge_server.commands.watch import Watcher, WatchOptions
 from edge_server.nodes.convert import from_selector
+from edge_server.rpc.first_frame import first_frame
 from edge_server.rpc.gatekeeper import Call
 from edge_wire.errors import EdgeError, FrameInvalid, PageTokenInvalid
 from edge_wire.timestamps import to_timestamp
@@ -64,7 +65,7 @@ class CommandServicer:
         )
 
     async def Exec(self, call: Call, requests: AsyncIterator[pb.ExecRequest]) -> AsyncGenerator[pb.ExecResponse, None]:
-        created, cursors = await self._open(call, await _first_request(requests))
+        created, cursors = await self._open(call, await first_frame(requests, name="the first request of Exec"))
         if not created.command_id:
             yield pb.ExecResponse(watch=pb.WatchCommandResponse(accepted=_to_created(created)))
             return
@@ -135,12 +136,6 @@ def _confine(response: pb.WatchCommandResponse, run: CommandRun, visible: Collec
     response.events.extend(seen)
     if response.HasField("finished"):
         response.finished.counts.CopyFrom(run.counts(visible))
-
-
-async def _first_request(requests: AsyncIterator[pb.ExecRequest]) -> pb.ExecRequest:
-    async for request in requests:
-        return request
-    raise FrameInvalid("Exec ended before its first request")
 
 
 def _to_wish(request: pb.CreateCommandRequest) -> Wish:

@@ -93,6 +93,12 @@ def find_one(tx: Session, principal: Principal, text: str) -> NodeRow:
     return row
 
 
+def find_selected(tx: Session, principal: Principal, text: str) -> SelectedNode:
+    """The one node of a reference, as selectors give them. Raises NodeNotFound, NodeAmbiguous."""
+    node = _find_each(tx, principal, [text])[text]
+    return replace(node, cluster_name=names_by_id(tx, {node.cluster_id})[node.cluster_id])
+
+
 def resolve(tx: Session, principal: Principal, selection: Selection, around: Surroundings) -> list[SelectedNode]:
     """Every node selected, once, by name.
 

@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from edge_server.rpc.gatekeeper import Call, Gatekeeper
 from edge_server.rpc.permissions import ACCESS
 from edge_wire import calls
-from edge_wire.errors import EdgeError, FrameInvalid, Internal
+from edge_wire.errors import EdgeError, FrameInvalid, Internal, StreamBroken
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,11 @@ def _parser(kind: type[Message]) -> Callable[[bytes], Message]:
 
 
 async def _parse_all(raw: AsyncIterator[bytes], parse: Callable[[bytes], Message]) -> AsyncIterator[Message]:
-    async for message in raw:
-        yield parse(message)
+    try:
+        async for message in raw:
+            yield parse(message)
+    except grpc.aio.AbortError:  # whoever still reads is not the handler that answered with an error
+        raise StreamBroken("the call has been answered with an error") from None
 
 
 def _serialize(message: Message) -> bytes:

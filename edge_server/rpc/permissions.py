@@ -28,6 +28,7 @@ Access = Open | NodeOnly | Roles
 
 _ADMINS = Roles(roles=frozenset({Role.ADMIN}))
 _OPERATORS = Roles(roles=frozenset({Role.ADMIN, Role.OPERATOR}))
+_TUNNELLERS = Roles(roles=frozenset({Role.ADMIN, Role.OPERATOR, Role.PROXY}))
 _VIEWERS = Roles(roles=frozenset({Role.ADMIN, Role.OPERATOR, Role.VIEWER}))
 _EVERYONE = Roles(roles=frozenset(Role))
 
@@ -38,6 +39,7 @@ ACCESS: dict[str, Access] = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _EVERYONE,
     "/edge_wire.v1.NodeGate/Enroll": Open(),
     "/edge_wire.v1.NodeGate/Session": NodeOnly(),
+    "/edge_wire.v1.NodeGate/Tunnel": NodeOnly(),
     "/edge_wire.v1.AdminService/GetStatus": _VIEWERS,
     "/edge_wire.v1.AuditService/List": _ADMINS,
     "/edge_wire.v1.ClusterService/List": _VIEWERS,
@@ -64,6 +66,7 @@ ACCESS: dict[str, Access] = {
     "/edge_wire.v1.NodeService/RemoveAlias": _OPERATORS,
     "/edge_wire.v1.NodeService/Move": _ADMINS,
     "/edge_wire.v1.NodeService/Delete": _ADMINS,
+    "/edge_wire.v1.TunnelService/Open": _TUNNELLERS,
     "/edge_wire.v1.TokenService/List": _ADMINS,
     "/edge_wire.v1.TokenService/Get": _ADMINS,
     "/edge_wire.v1.TokenService/Create": _ADMINS,

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 
 from edge_server.enrollment.service import Application, EnrollmentService
 from edge_server.nodes.convert import from_facts
+from edge_server.rpc.first_frame import first_frame
 from edge_server.rpc.gatekeeper import Call
+from edge_server.sessions.dialling import NodeDialler
 from edge_server.sessions.host import SessionHost
 from edge_server.sessions.session import NodeSession
 from edge_wire.channel import FRAME_LIMIT
-from edge_wire.errors import EdgeError, FrameInvalid, MessageTooLarge
+from edge_wire.errors import EdgeError, MessageTooLarge
 from edge_wire.v1 import session_pb2 as pb
-
-HELLO_TIMEOUT_SECONDS = 10.0
+from edge_wire.v1 import tunnel_pb2
 
 
 class NodeGateServicer:
-    """Enrolls agents and carries their sessions."""
+    """Enrolls agents and carries their sessions and tunnels."""
 
     def __init__(
         self,
         *,
         enrollment: EnrollmentService,
         host: SessionHost,
+        dialler: NodeDialler,
         ca_certificates: Sequence[bytes],
         admin_urls: Sequence[str],
     ) -> None:
         self._enrollment = enrollment
         self._host = host
+        self._dialler = dialler
         self._ca_certificates = ca_certificates
         self._admin_urls = admin_urls
 
@@ -60,7 +64,7 @@ class NodeGateServicer:
         )
 
     async def Session(self, call: Call, frames: AsyncIterator[pb.AgentFrame]) -> AsyncGenerator[pb.AdminFrame, None]:
-        session = await self._host.open(call.node, await _first_within(frames, HELLO_TIMEOUT_SECONDS))
+        session = await self._host.open(call.node, await first_frame(frames, name="hello"))
         reader = asyncio.create_task(_read(session, frames))
         try:
             while (frame := await session.next_frame()) is not None:
@@ -70,23 +74,12 @@ class NodeGateServicer:
             reader.cancel()
             self._host.close(session)
 
-
-async def _first(frames: AsyncIterator[pb.AgentFrame]) -> pb.AgentFrame:
-    async for frame in frames:
-        return frame
-    raise FrameInvalid("the session ended before hello")
-
-
-async def _first_within(frames: AsyncIterator[pb.AgentFrame], seconds: float) -> pb.AgentFrame:
-    task = asyncio.create_task(_first(frames))
-    try:
-        # Waiting for the task instead of cancelling the read by a time-out, which would end the call without a reason.
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-        if not done:
-            raise FrameInvalid("no hello arrived in time")
-        return task.result()
-    finally:
-        task.cancel()
+    async def Tunnel(
+        self, call: Call, frames: AsyncIterator[tunnel_pb2.TunnelFrame]
+    ) -> AsyncGenerator[tunnel_pb2.TunnelFrame, None]:
+        async with aclosing(self._dialler.arrived(call.node, frames)) as outgoing:
+            async for frame in outgoing:
+                yield frame
 
 
 async def _read(session: NodeSession, frames: AsyncIterator[pb.AgentFrame]) -> None:

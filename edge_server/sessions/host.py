@@ -14,7 +14,7 @@ from edge_server.db.database import Database
 from edge_server.nodes import presence
 from edge_server.nodes.domain import NodeId, NodeIdentity
 from edge_server.sessions.registry import SessionRegistry
-from edge_server.sessions.session import NodeSession, ReportSink, SessionLimits
+from edge_server.sessions.session import NodeSession, SessionLimits, Sinks
 from edge_wire import version
 from edge_wire.errors import (
     DatabaseUnavailable,
@@ -53,7 +53,7 @@ class SessionHost:
         *,
         db: Database,
         registry: SessionRegistry,
-        sink: ReportSink,
+        sinks: Sinks,
         admin: AdminFacts,
         limits: SessionLimits,
         facts_from: Callable[[node_pb2.Facts], Mapping[str, Any]],
@@ -61,7 +61,7 @@ class SessionHost:
     ) -> None:
         self._db = db
         self._registry = registry
-        self._sink = sink
+        self._sinks = sinks
         self._admin = admin
         self._limits = limits
         self._facts_from = facts_from
@@ -82,22 +82,24 @@ class SessionHost:
             node=node,
             epoch=epoch,
             welcome=self._welcome(node, epoch, hello),
+            features=hello.features,
             limits=self._limits,
-            sink=self._sink,
+            sinks=self._sinks,
             clock=asyncio.get_running_loop().time,
         )
         if self._registry.add(session):
             log.info("session opened", extra={"node": node.name, "node_id": node.id, "epoch": epoch})
-            self._sink.session_opened(session, hello.executions)
+            self._sinks.reports.session_opened(session, hello.executions)
         return session
 
     def close(self, session: NodeSession) -> None:
         """Forget a session whose transport is gone."""
         session.end()
+        self._sinks.tunnels.session_closed(session)
         if not self._registry.remove(session):
             return
         log.info("session closed", extra={"node": session.node.name, "node_id": session.node.id})
-        self._sink.session_closed(session)
+        self._sinks.reports.session_closed(session)
         self._closing.spawn(self._store_end(session.node.id, session.epoch))
 
     def drop_node(self, node_id: NodeId) -> None:

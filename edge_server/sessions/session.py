@@ -6,7 +6,8 @@ The transport calls `receive` with what arrives and sends what `next_frame` retu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -17,6 +18,7 @@ from edge_wire.errors import FrameInvalid
 from edge_wire.lazy_timer import LazyTimer
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import session_pb2 as pb
+from edge_wire.v1 import tunnel_pb2
 
 _ORDERS_LIMIT = 200_000
 """Orders that may wait for one node before the session is given up."""
@@ -48,6 +50,22 @@ class ReportSink(Protocol):
     def reported(self, session: NodeSession, reports: Sequence[pb.ExecutionReport]) -> None: ...
 
 
+class TunnelSink(Protocol):
+    """Who asked for tunnels over sessions; told on the event loop, must not block."""
+
+    def session_closed(self, session: NodeSession) -> None: ...
+
+    def refused(self, session: NodeSession, refusal: tunnel_pb2.TunnelRefused) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sinks:
+    """Who is told of what happens in sessions."""
+
+    reports: ReportSink
+    tunnels: TunnelSink
+
+
 class NodeSession:
     """The admin's half of one session."""
 
@@ -57,16 +75,19 @@ class NodeSession:
         node: NodeIdentity,
         epoch: int,
         welcome: pb.Welcome,
+        features: Collection[str],
         limits: SessionLimits,
-        sink: ReportSink,
+        sinks: Sinks,
         clock: Callable[[], float],
     ) -> None:
         self.node = node
         self.epoch = epoch
+        self.features = frozenset(features)
+        """Optional abilities of the node's agent."""
         self._limits = limits
-        self._sink = sink
+        self._sinks = sinks
         self._clock = clock
-        self._urgent: list[pb.AdminFrame] = [pb.AdminFrame(welcome=welcome)]
+        self._urgent: deque[pb.AdminFrame] = deque([pb.AdminFrame(welcome=welcome)])
         self._orders: list[pb.ExecutionOrder] = []
         self._goodbye: pb.Goodbye | None = None
         self._is_over = False
@@ -91,6 +112,12 @@ class NodeSession:
         self._orders.append(order)
         self._wake.set()
 
+    def request_tunnel(self, request: tunnel_pb2.TunnelRequest) -> None:
+        """Ask the node for a tunnel."""
+        if self.is_open:
+            self._urgent.append(pb.AdminFrame(tunnel=request))
+            self._wake.set()
+
     def say_goodbye(self, code: str, message: str, retry_after: timedelta | None = None) -> None:
         """End the session with a last frame."""
         if self._goodbye is None:
@@ -108,7 +135,9 @@ class NodeSession:
         self._last_heard = self._clock()
         kind = frame.WhichOneof("frame")
         if kind == "reports":
-            self._sink.reported(self, frame.reports.reports)
+            self._sinks.reports.reported(self, frame.reports.reports)
+        elif kind == "tunnel_refused":
+            self._sinks.tunnels.refused(self, frame.tunnel_refused)
         elif kind == "ping":
             self._urgent.append(pb.AdminFrame(pong=pb.Pong(nonce=frame.ping.nonce)))
             self._wake.set()
@@ -137,7 +166,7 @@ class NodeSession:
 
     def _take(self) -> pb.AdminFrame | None:
         if self._urgent:
-            return self._urgent.pop(0)
+            return self._urgent.popleft()
         if not self._orders:
             return None
         taken = _fitting(self._orders, FRAME_LIMIT)

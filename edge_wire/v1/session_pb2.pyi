@@ -8,6 +8,7 @@ The same frames travel whichever way the session gets to the node.
 from collections import abc as _abc
 from edge_wire.v1 import command_pb2 as _command_pb2
 from edge_wire.v1 import node_pb2 as _node_pb2
+from edge_wire.v1 import tunnel_pb2 as _tunnel_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -157,6 +158,7 @@ class AgentFrame(_message.Message):
     PONG_FIELD_NUMBER: _builtins.int
     REPORTS_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
+    TUNNEL_REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -167,6 +169,8 @@ class AgentFrame(_message.Message):
     def reports(self) -> Global___ExecutionReports: ...
     @_builtins.property
     def goodbye(self) -> Global___Goodbye: ...
+    @_builtins.property
+    def tunnel_refused(self) -> _tunnel_pb2.TunnelRefused: ...
     def __init__(
         self,
         *,
@@ -175,12 +179,13 @@ class AgentFrame(_message.Message):
         pong: Global___Pong | None = ...,
         reports: Global___ExecutionReports | None = ...,
         goodbye: Global___Goodbye | None = ...,
+        tunnel_refused: _tunnel_pb2.TunnelRefused | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "hello", b"hello", "ping", b"ping", "pong", b"pong", "reports", b"reports"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "hello", b"hello", "ping", b"ping", "pong", b"pong", "reports", b"reports", "tunnel_refused", b"tunnel_refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "hello", b"hello", "ping", b"ping", "pong", b"pong", "reports", b"reports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "hello", b"hello", "ping", b"ping", "pong", b"pong", "reports", b"reports", "tunnel_refused", b"tunnel_refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["hello", "ping", "pong", "reports", "goodbye"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["hello", "ping", "pong", "reports", "goodbye", "tunnel_refused"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
@@ -197,6 +202,7 @@ class AdminFrame(_message.Message):
     PONG_FIELD_NUMBER: _builtins.int
     ORDERS_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
+    TUNNEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -207,6 +213,10 @@ class AdminFrame(_message.Message):
     def orders(self) -> Global___ExecutionOrders: ...
     @_builtins.property
     def goodbye(self) -> Global___Goodbye: ...
+    @_builtins.property
+    def tunnel(self) -> _tunnel_pb2.TunnelRequest:
+        """To nodes with the feature `tunnel`."""
+
     def __init__(
         self,
         *,
@@ -215,12 +225,13 @@ class AdminFrame(_message.Message):
         pong: Global___Pong | None = ...,
         orders: Global___ExecutionOrders | None = ...,
         goodbye: Global___Goodbye | None = ...,
+        tunnel: _tunnel_pb2.TunnelRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "orders", b"orders", "ping", b"ping", "pong", b"pong", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "orders", b"orders", "ping", b"ping", "pong", b"pong", "tunnel", b"tunnel", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "orders", b"orders", "ping", b"ping", "pong", b"pong", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "orders", b"orders", "ping", b"ping", "pong", b"pong", "tunnel", b"tunnel", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["welcome", "ping", "pong", "orders", "goodbye"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["welcome", "ping", "pong", "orders", "goodbye", "tunnel"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 

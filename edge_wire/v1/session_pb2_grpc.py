@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from edge_wire.v1 import session_pb2 as edge__wire_dot_v1_dot_session__pb2
+from edge_wire.v1 import tunnel_pb2 as edge__wire_dot_v1_dot_tunnel__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -45,6 +46,11 @@ class NodeGateStub:
                 request_serializer=edge__wire_dot_v1_dot_session__pb2.AgentFrame.SerializeToString,
                 response_deserializer=edge__wire_dot_v1_dot_session__pb2.AdminFrame.FromString,
                 _registered_method=True)
+        self.Tunnel = channel.stream_stream(
+                '/edge_wire.v1.NodeGate/Tunnel',
+                request_serializer=edge__wire_dot_v1_dot_tunnel__pb2.TunnelFrame.SerializeToString,
+                response_deserializer=edge__wire_dot_v1_dot_tunnel__pb2.TunnelFrame.FromString,
+                _registered_method=True)
 
 
 class NodeGateServicer:
@@ -69,6 +75,15 @@ class NodeGateServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Tunnel(self, request_iterator, context):
+        """The bytes of one tunnel, for a TunnelRequest that came over the session. Needs the node's token. The first frame is
+        `arrival`, sent when the node is connected to the target. A connection of its own, so that bulk never delays a ping.
+        Errors: unauthenticated, tunnel_unknown, frame_invalid, stream_broken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeGateServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +96,11 @@ def add_NodeGateServicer_to_server(servicer, server):
                     servicer.Session,
                     request_deserializer=edge__wire_dot_v1_dot_session__pb2.AgentFrame.FromString,
                     response_serializer=edge__wire_dot_v1_dot_session__pb2.AdminFrame.SerializeToString,
+            ),
+            'Tunnel': grpc.stream_stream_rpc_method_handler(
+                    servicer.Tunnel,
+                    request_deserializer=edge__wire_dot_v1_dot_tunnel__pb2.TunnelFrame.FromString,
+                    response_serializer=edge__wire_dot_v1_dot_tunnel__pb2.TunnelFrame.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +158,33 @@ class NodeGate:
             '/edge_wire.v1.NodeGate/Session',
             edge__wire_dot_v1_dot_session__pb2.AgentFrame.SerializeToString,
             edge__wire_dot_v1_dot_session__pb2.AdminFrame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tunnel(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/edge_wire.v1.NodeGate/Tunnel',
+            edge__wire_dot_v1_dot_tunnel__pb2.TunnelFrame.SerializeToString,
+            edge__wire_dot_v1_dot_tunnel__pb2.TunnelFrame.FromString,
             options,
             channel_credentials,
             insecure,

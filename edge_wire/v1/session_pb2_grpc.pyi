@@ -7,6 +7,7 @@ The same frames travel whichever way the session gets to the node.
 
 from collections import abc as _abc
 from edge_wire.v1 import session_pb2 as _session_pb2
+from edge_wire.v1 import tunnel_pb2 as _tunnel_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -45,6 +46,11 @@ class NodeGateStub:
     each side's last frame is `goodbye`, and a stream that ends without it is broken.
     Errors: unauthenticated, identity_in_use, protocol_unsupported, frame_invalid.
     """
+    Tunnel: _grpc.StreamStreamMultiCallable[_tunnel_pb2.TunnelFrame, _tunnel_pb2.TunnelFrame]
+    """The bytes of one tunnel, for a TunnelRequest that came over the session. Needs the node's token. The first frame is
+    `arrival`, sent when the node is connected to the target. A connection of its own, so that bulk never delays a ping.
+    Errors: unauthenticated, tunnel_unknown, frame_invalid, stream_broken.
+    """
 
 @_typing.type_check_only
 class NodeGateAsyncStub(NodeGateStub):
@@ -60,6 +66,11 @@ class NodeGateAsyncStub(NodeGateStub):
     """One session, dialled out by the agent. Needs the node's token. The first frame is `hello`, answered by `welcome`;
     each side's last frame is `goodbye`, and a stream that ends without it is broken.
     Errors: unauthenticated, identity_in_use, protocol_unsupported, frame_invalid.
+    """
+    Tunnel: _aio.StreamStreamMultiCallable[_tunnel_pb2.TunnelFrame, _tunnel_pb2.TunnelFrame]  # type: ignore[assignment]
+    """The bytes of one tunnel, for a TunnelRequest that came over the session. Needs the node's token. The first frame is
+    `arrival`, sent when the node is connected to the target. A connection of its own, so that bulk never delays a ping.
+    Errors: unauthenticated, tunnel_unknown, frame_invalid, stream_broken.
     """
 
 class NodeGateServicer(metaclass=_abc_1.ABCMeta):
@@ -85,6 +96,17 @@ class NodeGateServicer(metaclass=_abc_1.ABCMeta):
         """One session, dialled out by the agent. Needs the node's token. The first frame is `hello`, answered by `welcome`;
         each side's last frame is `goodbye`, and a stream that ends without it is broken.
         Errors: unauthenticated, identity_in_use, protocol_unsupported, frame_invalid.
+        """
+
+    @_abc_1.abstractmethod
+    def Tunnel(
+        self,
+        request_iterator: _MaybeAsyncIterator[_tunnel_pb2.TunnelFrame],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_tunnel_pb2.TunnelFrame], _abc.AsyncIterator[_tunnel_pb2.TunnelFrame]]:
+        """The bytes of one tunnel, for a TunnelRequest that came over the session. Needs the node's token. The first frame is
+        `arrival`, sent when the node is connected to the target. A connection of its own, so that bulk never delays a ping.
+        Errors: unauthenticated, tunnel_unknown, frame_invalid, stream_broken.
         """
 
 def add_NodeGateServicer_to_server(servicer: NodeGateServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

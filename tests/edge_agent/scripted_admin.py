@@ -18,7 +18,7 @@ from edge_agent.status import collect_status
 from edge_wire import certificates, version
 from edge_wire.channel import SERVER_OPTIONS
 from edge_wire.timestamps import to_duration
-from edge_wire.v1 import node_pb2, session_pb2_grpc
+from edge_wire.v1 import node_pb2, session_pb2_grpc, tunnel_pb2
 from edge_wire.v1 import session_pb2 as pb
 from tests.support.eventually import eventually
 
@@ -31,6 +31,11 @@ Welcomed = Callable[[pb.Welcome], None]
 
 def ignore(_: pb.Welcome) -> None:
     """For whoever is not interested in welcomes."""
+
+
+def no_tunnels(request: tunnel_pb2.TunnelRequest, refuse: Callable[[tunnel_pb2.TunnelRefused], None]) -> None:
+    """Of an agent that nobody asks for tunnels."""
+    raise AssertionError("nobody asks for a tunnel here")
 
 
 class NoExecutions:
@@ -61,6 +66,7 @@ def a_session(clock: Callable[[], float], *, executions: NoExecutions, welcomed:
         facts=node_pb2.Facts(),
         labels={},
         executions=executions,
+        open_tunnel=no_tunnels,
         welcomed=welcomed,
         clock=clock,
         now=lambda: NOON,
@@ -155,6 +161,12 @@ class ScriptedAdmin(session_pb2_grpc.NodeGateServicer):
 
     async def Enroll(self, request: pb.EnrollRequest, context: object) -> pb.EnrollResponse:
         raise AssertionError("nobody enrolls here")
+
+    async def Tunnel(
+        self, request_iterator: AsyncIterator[tunnel_pb2.TunnelFrame], context: object
+    ) -> AsyncIterator[tunnel_pb2.TunnelFrame]:
+        raise AssertionError("nobody asked for a tunnel here")
+        yield
 
     async def Session(
         self, request_iterator: AsyncIterator[pb.AgentFrame], context: object

@@ -59,9 +59,10 @@ def test_strangers_may_ask_for_health_and_enroll_and_nothing_else() -> None:
     }
 
 
-def test_a_node_may_open_its_session_and_nothing_else() -> None:
+def test_a_node_may_open_its_session_and_bring_tunnels_and_nothing_else() -> None:
     assert [method for method, access in ACCESS.items() if isinstance(access, NodeOnly)] == [
-        "/edge_wire.v1.NodeGate/Session"
+        "/edge_wire.v1.NodeGate/Session",
+        "/edge_wire.v1.NodeGate/Tunnel",
     ]
 
 
@@ -77,7 +78,11 @@ def test_a_viewer_may_do_nothing_that_an_operator_may_not() -> None:
     assert allowed(Role.VIEWER) < allowed(Role.OPERATOR) < allowed(Role.ADMIN)
 
 
-@pytest.mark.parametrize("role", [Role.METRICS, Role.PROXY, Role.MCP])
+def test_a_key_for_proxies_may_open_tunnels_too() -> None:
+    assert allowed(Role.PROXY) - allowed(Role.METRICS) == {"/edge_wire.v1.TunnelService/Open"}
+
+
+@pytest.mark.parametrize("role", [Role.METRICS, Role.MCP])
 def test_keys_for_machines_may_ask_who_they_are_and_what_there_is_to_call(role: Role) -> None:
     assert allowed(role) == {
         "/edge_wire.v1.TokenService/WhoAmI",

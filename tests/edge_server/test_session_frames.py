@@ -10,11 +10,12 @@ import pytest
 
 from edge_server.nodes.domain import NodeId, NodeIdentity
 from edge_server.sessions.registry import SessionRegistry
-from edge_server.sessions.session import NodeSession, SessionLimits
+from edge_server.sessions.session import NodeSession, SessionLimits, Sinks
 from edge_server.settings import Settings
 from edge_wire.channel import FRAME_LIMIT
 from edge_wire.errors import FrameInvalid
 from edge_wire.v1 import session_pb2 as pb
+from edge_wire.v1 import tunnel_pb2
 from tests.edge_server.scripted_node import UNKNOWN_KIND
 from tests.edge_server.watching import Stopwatch
 
@@ -35,13 +36,22 @@ class Heard:
         self.reports += reports
 
 
+class NoTunnels:
+    """Of an admin that asks for no tunnels."""
+
+    def session_closed(self, session: NodeSession) -> None: ...
+
+    def refused(self, session: NodeSession, refusal: tunnel_pb2.TunnelRefused) -> None: ...
+
+
 def a_session(clock: Stopwatch | None = None, *, epoch: int = 1, interval: float = 10, dead: float = 30) -> NodeSession:
     return NodeSession(
         node=NODE,
         epoch=epoch,
         welcome=pb.Welcome(session_epoch=epoch),
         limits=SessionLimits(ping_interval=timedelta(seconds=interval), dead_after=timedelta(seconds=dead)),
-        sink=Heard(),
+        features=[],
+        sinks=Sinks(reports=Heard(), tunnels=NoTunnels()),
         clock=clock or Stopwatch(),
     )
 

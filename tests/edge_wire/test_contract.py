@@ -20,6 +20,7 @@ from edge_wire.v1 import (
     principal_pb2,
     selector_pb2,
     session_pb2,
+    tunnel_pb2,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ FILES: list[FileDescriptor] = [
         principal_pb2,
         selector_pb2,
         session_pb2,
+        tunnel_pb2,
     )
 ]
 METHODS: list[MethodDescriptor] = [

@@ -1,0 +1,54 @@
+"""Reaching a target from this node: the egress policy, the name's addresses, and a connection to one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from edge_wire.egress import Address, EgressPolicy, Target
+from edge_wire.errors import TargetNotResolved, TargetTimedOut, TargetUnreachable
+from edge_wire.sockets import SocketStream, connect
+
+_SELF = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+_ADDRESSES_TRIED = 8
+
+
+async def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> SocketStream:
+    """Connect to a target, if the policy allows it and every address that its name has.
+
+    Raises TargetDenied, TargetInvalid, TargetNotResolved, TargetRefused, TargetTimedOut, TargetUnreachable.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + within.total_seconds()
+    policy.check(target)
+    addresses = _SELF if target.is_self else await _resolve(target, within)
+    if not target.is_self:
+        policy.check_addresses(target, addresses)
+    failure = TargetUnreachable(f"{target} has no address that can be tried")
+    candidates = addresses[:_ADDRESSES_TRIED]
+    for number, address in enumerate(candidates):
+        # An address that swallows everything leaves time for the others.
+        share = timedelta(seconds=max(0.0, deadline - clock()) / (len(candidates) - number))
+        try:
+            return await connect(address, target.port, share)
+        except TargetUnreachable as error:
+            failure = error
+    raise failure
+
+
+async def _resolve(target: Target, within: timedelta) -> Sequence[Address]:
+    if target.address is not None:
+        return [target.address]
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise TargetTimedOut(f"{target.host} was not resolved within {within.total_seconds():g} s") from None
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a name"
+        raise TargetNotResolved(f"{target.host} cannot be resolved ({reason})") from None
+    return list(dict.fromkeys(ip_address(str(place[0])) for *_, place in found))
