@@ -196,9 +196,15 @@ def count_open(tx: Session, command_id: str) -> int:
 
 
 def finish(tx: Session, command_ids: Iterable[str], now: datetime) -> None:
-    """Close every command of these that has nothing open."""
+    """Close every command of these that has nothing open.
+
+    Locked before it is asked what is open: two admins that store its last two ends at the same moment would each see
+    the other one's execution open, and nobody would close it.
+    """
     still_open = exists().where(ExecutionRow.command_id == CommandRow.id, _OPEN)
     for chunk in chunks(sorted(command_ids)):
+        unfinished = select(CommandRow.id).where(CommandRow.id.in_(chunk), CommandRow.finished_at.is_(None))
+        tx.execute(unfinished.order_by(CommandRow.id).with_for_update(key_share=True))
         tx.execute(
             update(CommandRow)
             .where(CommandRow.id.in_(chunk), CommandRow.finished_at.is_(None), ~still_open)

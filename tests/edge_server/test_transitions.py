@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from edge_server.commands import repository, storing
@@ -17,6 +20,7 @@ from edge_server.nodes.domain import NodeId
 from edge_wire.v1 import command_pb2 as pb
 from tests.edge_server.command_rows import add_command, happened, is_finished, reported, sent, standing, started
 from tests.edge_server.fleet import NOON
+from tests.support.eventually import eventually
 
 PENDING, SENT, RUNNING, ENDED = State.PENDING, State.SENT, State.RUNNING, State.ENDED
 
@@ -221,3 +225,29 @@ def test_a_duration_beyond_all_bounds_does_no_harm() -> None:
     end = pb.ExecutionEnd()
     end.duration.seconds = 2**62
     assert end_values(end, Outcome.OK, True)["duration_ms"] is not None
+
+
+async def test_two_admins_that_store_its_last_ends_at_the_same_moment_close_the_command(stored: Database) -> None:
+    loop = asyncio.get_running_loop()
+    is_written, is_second_on_its_way = asyncio.Event(), asyncio.Event()
+
+    def store_and_linger(tx: Session) -> None:
+        storing.apply(tx, [reported("c1-0")], NOON)
+        loop.call_soon_threadsafe(is_written.set)
+        asyncio.run_coroutine_threadsafe(is_second_on_its_way.wait(), loop).result()
+
+    first = asyncio.create_task(stored.write(store_and_linger))
+    await is_written.wait()
+    second = asyncio.create_task(apply(stored, reported("c1-1")))
+    if not stored.is_sqlite:
+        await eventually(lambda: _waits_for_a_lock(stored, second), what="the second one to meet the first")
+    is_second_on_its_way.set()
+    await asyncio.gather(first, second)
+    assert await is_finished(stored, "c1")
+
+
+async def _waits_for_a_lock(db: Database, task: asyncio.Task[Any]) -> bool:
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    return task.done() or await db.read(lambda tx: tx.scalar(query) == 1)
