@@ -1,0 +1,116 @@
+"""The client of a proxy port until bytes flow: how long it may take, how it is refused, whether it is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from datetime import timedelta
+from typing import Self
+
+from edge_wire.errors import EdgeError
+from edge_wire.read_ahead import ReadAhead
+from edge_wire.streams import ByteStream, Opened, relay
+
+LINGERING = timedelta(seconds=2)
+"""How long a client that was refused may take to read why; a stream torn down at once could lose the answer."""
+
+_LINGERING_BYTES = 1024 * 1024
+_WATCH_AFTER = timedelta(milliseconds=50)
+"""A client is watched once an opening takes longer than most: a read that is begun costs the pump its short cut."""
+
+
+class ClientGone(Exception):
+    """The client left, or does not read."""
+
+
+class ClientSlow(ClientGone):
+    """The client did not say in time what it wants."""
+
+
+class ProxyClient:
+    """One connection. Its context ends the client's stream in an orderly way; the owner aborts what is left of it."""
+
+    def __init__(self, stream: ByteStream, *, patience: timedelta) -> None:
+        self.incoming = ReadAhead(stream)
+        self._patience = patience.total_seconds()
+        self._deadline = 0.0
+        self._has_parted = False
+
+    async def __aenter__(self) -> Self:
+        self.restart_deadline()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """Swallows what came of the client or of a stream: whoever had to know it was told by then."""
+        await self.incoming.stop()
+        if not self._has_parted:
+            with suppress(EdgeError, TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self.incoming.close_write()
+        return isinstance(error, ClientGone | EdgeError)
+
+    def restart_deadline(self) -> None:
+        """All reads from now on share one patience."""
+        self._deadline = asyncio.get_running_loop().time() + self._patience
+
+    async def read(self) -> bytes:
+        """More of what it wants, b"" at its end; raises ClientSlow after the deadline, and ClientGone."""
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self.incoming.read()
+        except TimeoutError:
+            raise ClientSlow from None
+        except EdgeError:
+            raise ClientGone from None
+
+    async def say(self, data: bytes) -> None:
+        """Send an answer, or raise ClientGone."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self.incoming.write(data)
+        except (EdgeError, TimeoutError):
+            raise ClientGone from None
+
+    async def part(self, data: bytes) -> None:
+        """Send the last answer, and leave the client the time to read it; raises ClientGone."""
+        if data:
+            await self.say(data)
+        self._has_parted = True
+        with suppress(EdgeError, TimeoutError):
+            async with asyncio.timeout(min(self._patience, LINGERING.total_seconds())):
+                await self.incoming.close_write()
+                ignored = 0
+                while ignored < _LINGERING_BYTES and (more := await self.incoming.read()):
+                    ignored += len(more)
+
+    async def wait_for(
+        self, opening: AbstractAsyncContextManager[Opened], stack: AsyncExitStack, *, early: bytes = b""
+    ) -> Opened:
+        """Enter `opening` into `stack`, or give it up and raise ClientGone once the client has left.
+
+        `early` is what the client sent behind its request. An end behind that is a client that has said all it has to
+        say; an end behind nothing is one that went away.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as presence:
+
+                def judge(read: asyncio.Task[bytes]) -> None:
+                    if not read.cancelled() and (read.exception() or not (read.result() or early)):
+                        presence.reschedule(loop.time())
+
+                watch = loop.call_later(_WATCH_AFTER.total_seconds(), lambda: self.incoming.when_read(judge))
+                try:
+                    return await stack.enter_async_context(opening)
+                finally:
+                    watch.cancel()
+                    self.incoming.forget(judge)
+        except TimeoutError:
+            if presence.expired():
+                raise ClientGone from None
+            raise
+
+    async def relay(self, opened: Opened, *, early: bytes) -> None:
+        """Let bytes flow, those first that the client sent too early; raises what `relay` raises."""
+        self.incoming.keep(early)
+        await relay(self.incoming.plain, opened.stream, limits=opened.limits, flow=opened.flow)

@@ -1,0 +1,67 @@
+"""A stream of which one read may be begun before anybody needs its bytes, so that its end is noticed in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from edge_wire.errors import EdgeError
+from edge_wire.streams import CHUNK, ByteStream
+
+
+class ReadAhead:
+    """A ByteStream around another one, with a place for what was read too early. Whoever makes it stops it."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._kept = b""
+        self._begun: asyncio.Task[bytes] | None = None
+
+    @property
+    def plain(self) -> ByteStream:
+        """The stream itself when nothing of it is held here, else this one: the same bytes either way."""
+        return self if self._kept or self._begun else self._stream
+
+    def keep(self, data: bytes) -> None:
+        """Let the next read give these bytes, ahead of what is held already."""
+        self._kept = data + self._kept
+
+    def when_read(self, call: Callable[[asyncio.Task[bytes]], None]) -> None:
+        """Begin a read, whose result the next `read` gives, and call `call` with it."""
+        if self._begun is None:
+            self._begun = asyncio.create_task(self._stream.read())
+        self._begun.add_done_callback(call)
+
+    def forget(self, call: Callable[[asyncio.Task[bytes]], None]) -> None:
+        """Call it no more; the read goes on."""
+        if self._begun is not None:
+            self._begun.remove_done_callback(call)
+
+    async def read(self) -> bytes:
+        """As ByteStream. Cancelling it loses nothing while it waits for a read that was begun."""
+        if self._kept:
+            data, self._kept = self._kept[:CHUNK], self._kept[CHUNK:]
+            return data
+        if self._begun is None:
+            return await self._stream.read()
+        await asyncio.wait({self._begun})
+        begun, self._begun = self._begun, None
+        return begun.result()
+
+    async def stop(self) -> None:
+        """End the read that was begun, for good; the stream itself stays as it is."""
+        if self._begun is not None:
+            self._begun.cancel()
+            await asyncio.gather(self._begun, return_exceptions=True)
+
+    async def write(self, data: bytes) -> None:
+        """As ByteStream."""
+        await self._stream.write(data)
+
+    async def close_write(self) -> None:
+        """As ByteStream."""
+        await self._stream.close_write()
+
+    def abort(self, failure: EdgeError | None = None) -> None:
+        """As ByteStream."""
+        self._stream.abort(failure)

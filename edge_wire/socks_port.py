@@ -1,0 +1,85 @@
+"""Serves a SOCKS client: the handshake, the gate's decisions in between, and its one tunnel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Generic
+
+from edge_wire import socks5
+from edge_wire.errors import EdgeError
+from edge_wire.proxy_client import ProxyClient
+from edge_wire.proxy_gate import ProxyGate, RouteT
+from edge_wire.targets import parse_target
+
+
+class SocksPort(Generic[RouteT]):
+    """One connection. Raises ClientGone, and what ends the tunnel."""
+
+    def __init__(self, client: ProxyClient, gate: ProxyGate[RouteT]) -> None:
+        self._client = client
+        self._gate = gate
+
+    async def serve_socks5(self, first: bytes = b"") -> None:
+        """Serve a client of which `first` was read already."""
+        handshake = socks5.Socks5Handshake(needs_password=self._gate.needs_password)
+        handshake.receive(first)
+        login = await self._next_decision(handshake)
+        if not isinstance(login, socks5.Login):
+            return
+        try:
+            route = await self._gate.admit(login.user, login.password)
+        except EdgeError as error:
+            await self._turn_away(handshake, login, error)
+            return
+        if not login.is_anonymous:
+            await self._client.say(socks5.login_accepted())
+        request = await self._next_decision(handshake)
+        if isinstance(request, socks5.Connect):
+            await self._tunnel(
+                route, request.host, request.port, handshake.rest, answers=(socks5.connected, socks5.failed)
+            )
+
+    async def _next_decision(self, handshake: socks5.Socks5Handshake) -> socks5.Login | socks5.Connect | None:
+        """Go on until something is to be decided; None when the connection is over."""
+        while True:
+            match handshake.next_event():
+                case socks5.Login() | socks5.Connect() as decision:
+                    return decision
+                case socks5.Send(data):
+                    await self._client.say(data)
+                case socks5.Refuse(data):
+                    await self._client.part(data)
+                    return None
+                case None:
+                    data = await self._client.read()
+                    if not data:
+                        return None
+                    handshake.receive(data)
+
+    async def _turn_away(self, handshake: socks5.Socks5Handshake, login: socks5.Login, error: EdgeError) -> None:
+        """Who brought no login awaits the first answer of ours to the request."""
+        if not login.is_anonymous:
+            await self._client.part(socks5.login_refused())
+        elif await self._next_decision(handshake):
+            await self._client.part(socks5.failed(error))
+
+    async def _tunnel(
+        self,
+        route: RouteT,
+        host: str,
+        port: int,
+        early: bytes,
+        *,
+        answers: tuple[Callable[[str], bytes], Callable[[EdgeError], bytes]],
+    ) -> None:
+        connected, failed = answers
+        async with AsyncExitStack() as stack:
+            try:
+                opening = self._gate.open(route, parse_target(host, port))
+                opened = await self._client.wait_for(opening, stack, early=early)
+            except EdgeError as error:
+                await self._client.part(failed(error))
+                return
+            await self._client.say(connected(opened.peer))
+            await self._client.relay(opened, early=early)
