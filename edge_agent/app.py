@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from edge_agent import identity as identities
@@ -24,8 +25,12 @@ from edge_agent.status import StatusFile
 from edge_agent.tunnels import Tunnels
 from edge_wire.egress import EgressPolicy
 from edge_wire.errors import DirectoryNotWritable, NotEnrolled, Unavailable
+from edge_wire.names import dns_name
 from edge_wire.private_files import open_data_dir
 from edge_wire.v1 import session_pb2 as pb
+
+if TYPE_CHECKING:
+    from edge_agent.proxies import Proxies
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +57,11 @@ class AgentApp:
         if identities.load_identity(settings.data_dir) is None and not self._key_source():
             raise NotEnrolled(hint="edge-agent enroll --key-file FILE, or set ENROLLMENT_KEY_FILE")
         self._keys = identities.load_or_make_keys(settings.data_dir)
-        self._tunnels = Tunnels(policy=_policy(settings), token=self._keys.token)
+        policy = _policy(settings)
+        self._tunnels = Tunnels(policy=policy, token=self._keys.token)
+        self.proxies = self._new_proxies(policy)
+        if self.proxies is not None:
+            await self.proxies.start()
         await self._executions.start()
         self._dialling = asyncio.create_task(self._enroll_and_dial())
 
@@ -68,6 +77,8 @@ class AgentApp:
                 await asyncio.wait({self._dialling}, timeout=2.0)
             self._dialling.cancel()
             await asyncio.wait({self._dialling})
+        if self.proxies is not None:
+            await self.proxies.stop()
         await self._tunnels.stop()
         await self._executions.stop()
         self._note("stopped", "")
@@ -109,6 +120,24 @@ class AgentApp:
             spool_bytes=self._settings.spool_bytes,
             hidden=HIDDEN,
         )
+
+    def _new_proxies(self, policy: EgressPolicy) -> Proxies | None:
+        settings = self._settings
+        if settings.http_proxy_listen is None and settings.socks5_proxy_listen is None:
+            return None
+        from edge_agent.proxies import Proxies, ProxySettings  # a node without them does not pay for them
+
+        chosen = ProxySettings(
+            http=settings.http_proxy_listen, socks5=settings.socks5_proxy_listen, password=settings.proxy_password
+        )
+        return Proxies(settings=chosen, data_dir=settings.data_dir, policy=policy, is_own_name=self._is_own_name)
+
+    def _is_own_name(self, host: str) -> bool:
+        if not hasattr(self, "_identity"):
+            return False  # not enrolled yet
+        known = self._identity
+        aliases = (None, known.node_name)
+        return host in {dns_name(node_id=known.node_id, first_alias=alias, cluster=known.cluster) for alias in aliases}
 
     def _key_source(self) -> str:
         if self._settings.enrollment_key_file is not None:
@@ -160,7 +189,9 @@ class AgentApp:
 
 
 def _policy(settings: Settings) -> EgressPolicy:
-    return EgressPolicy(allow=settings.egress_allow, deny=settings.egress_deny, own_ports=OWN_PORTS)
+    listens = [settings.http_proxy_listen, settings.socks5_proxy_listen]
+    own_ports = OWN_PORTS | {address.port for address in listens if address is not None}
+    return EgressPolicy(allow=settings.egress_allow, deny=settings.egress_deny, own_ports=own_ports)
 
 
 async def run(settings: Settings) -> int:

@@ -11,7 +11,10 @@ from typing import Any
 from edge_wire.channel import target_of
 from edge_wire.egress_rules import Rule, parse_rule
 from edge_wire.errors import EdgeError, SettingsInvalid
+from edge_wire.listener import ListenAddress, parse_listen
 from edge_wire.names import check_alias, check_labels
+
+_SMALLEST_SECRET = 16
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -49,6 +52,12 @@ def _labels(text: str) -> dict[str, str]:
 
 def _rules(text: str) -> list[Rule]:
     return [parse_rule(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _secret(text: str) -> str:
+    if len(text) < _SMALLEST_SECRET:
+        raise ValueError(f"is shorter than {_SMALLEST_SECRET} characters")
+    return text
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:
@@ -104,6 +113,23 @@ class Settings:
     egress_deny: list[Rule] = _setting(
         [], "What this node never dials for others, in the same form; wins over EGRESS_ALLOW.", _rules
     )
+    http_proxy_listen: ListenAddress | None = _setting(
+        None, "`ADDRESS:PORT` of this node's own HTTP proxy, usually port 43128. Default: it has none.", parse_listen
+    )
+    socks5_proxy_listen: ListenAddress | None = _setting(
+        None, "`ADDRESS:PORT` of this node's own SOCKS5 proxy, usually port 41080. Default: it has none.", parse_listen
+    )
+    proxy_password: str = _setting(
+        "",
+        "Password of both, for the user `_`. Default: the one in DATA_DIR/proxy-password, made at first start.",
+        _secret,
+        is_secret=True,
+    )
+    proxy_any_address: str = _setting(
+        "no",
+        "`yes`: the proxies may listen off loopback, where others can read what is sent to them.",
+        _one_of("yes", "no"),
+    )
     node_alias: str = _setting("", "Name to ask for when enrolling. Default: the host name.", check_alias)
     node_labels: dict[str, str] = _setting(
         {}, "The node's own labels, `name=value` separated by commas; they appear under `node/`.", _labels
@@ -130,9 +156,20 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             values[item.name] = item.metadata["read"](text)
         except (ValueError, EdgeError) as error:
             mistakes.append(f"{item.name.upper()}: {error}")
+    settings = Settings(**values)
+    mistakes += _mistakes_together(settings)
     if mistakes:
         raise SettingsInvalid("\n".join(mistakes))
-    return Settings(**values)
+    return settings
+
+
+def _mistakes_together(settings: Settings) -> list[str]:
+    listens = {"HTTP_PROXY_LISTEN": settings.http_proxy_listen, "SOCKS5_PROXY_LISTEN": settings.socks5_proxy_listen}
+    return [
+        f"{name}: {address} is not loopback; PROXY_ANY_ADDRESS=yes allows it"
+        for name, address in listens.items()
+        if address is not None and not address.is_loopback and settings.proxy_any_address != "yes"
+    ]
 
 
 def given_settings(environ: Mapping[str, str]) -> dict[str, str]:

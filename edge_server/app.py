@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,11 +51,12 @@ from edge_server.nodes.service import NodeService, count_by_cluster
 from edge_server.principals.domain import Principal, Role
 from edge_server.principals.rpc import TokenServicer
 from edge_server.principals.service import BuiltinKey, PrincipalService, builtin_keys
+from edge_server.proxies.convert import to_port, to_tunnels
 from edge_server.proxies.domain import Caps
+from edge_server.proxies.ports import ProxyAddress, ProxyPorts
 from edge_server.proxies.rpc import TunnelServicer
 from edge_server.proxies.service import TunnelLimits, TunnelService
 from edge_server.rpc.gatekeeper import Gatekeeper
-from edge_server.rpc.limiter import FailureLimiter
 from edge_server.rpc.server import HealthServicer, add_services, listen, new_server
 from edge_server.sessions import whereabouts
 from edge_server.sessions.dialling import NodeDialler
@@ -62,10 +64,13 @@ from edge_server.sessions.gate import NodeGateServicer
 from edge_server.sessions.host import AdminFacts, SessionHost
 from edge_server.sessions.registry import SessionRegistry
 from edge_server.sessions.session import SessionLimits, Sinks
-from edge_server.settings import Settings, primary_address
+from edge_server.settings import NO_LISTENER, Settings, primary_address
 from edge_wire import certificates, credentials
 from edge_wire.certificates import Authority, Identity
+from edge_wire.channel import target_of
 from edge_wire.errors import SettingsInvalid, ShuttingDown
+from edge_wire.limiter import FailureLimiter
+from edge_wire.listener import ListenAddress, parse_listen
 from edge_wire.private_files import open_data_dir
 from edge_wire.streams import RelayLimits
 from edge_wire.v1 import (
@@ -131,6 +136,7 @@ class AdminApp:
         """Accept no new commands and tunnels and let those there are end, as far as the grace goes."""
         self._commands.drain()
         await self._health.set_serving(False)
+        self.proxies.stop_accepting()
         await asyncio.gather(self._tunnels.drain(grace), self._settle_executions(grace))
 
     async def stop(self) -> None:
@@ -138,6 +144,7 @@ class AdminApp:
         self._commands.drain()
         self._dispatcher.stop(ShuttingDown(hint="the command goes on; it is picked up after the restart"))
         self._tunnels.end_all()
+        await self.proxies.stop()
         self._host.drain()
         self._commands.stop()
         await self._server.stop(2)
@@ -220,7 +227,8 @@ class AdminApp:
         self._principals = PrincipalService(db=self.db, builtins=self._builtins(), now=utc_now)
         # The port comes first: with port 0 its number is known only now, and services tell it to agents.
         self._server = new_server()
-        self.address = self._open_port(certificates.new_admin_identity(self.authority, self.admin_id))
+        identity = certificates.new_admin_identity(self.authority, self.admin_id, _hosts(self._settings))
+        self.address = self._open_port(identity)
         self._presence = AdminPresence(
             db=self.db, admin_id=self.admin_id, version=PROGRAM, urls=self.address.urls, now=utc_now
         )
@@ -236,6 +244,17 @@ class AdminApp:
         self._health = HealthServicer()
         gatekeeper = Gatekeeper(principals=self._principals, nodes=self._nodes, limiter=self._limiter, now=utc_now)
         add_services(self._server, self._services(), gatekeeper)
+        self.proxies = ProxyPorts(
+            gatekeeper=gatekeeper,
+            tunnels=self._tunnels,
+            identity=identity,
+            admin_id=self.admin_id,
+            handshake_timeout=timedelta(seconds=self._settings.proxy_handshake_timeout_seconds),
+        )
+        await self.proxies.open(
+            http=_proxy_address(self._settings, self._settings.http_proxy_listen, 43128),
+            socks5=_proxy_address(self._settings, self._settings.socks5_proxy_listen, 41080),
+        )
         await self._start_parts()
 
     async def _start_parts(self) -> None:
@@ -328,14 +347,16 @@ class AdminApp:
         return enrollment_pb2.LoginSecret(admin_urls=self.address.urls, ca_certificate=self.authority.der)
 
     def _gauges(self, principal: Principal) -> admin_pb2.AdminStatus:
-        if principal.cluster_ids is not None:
-            held = sum(principal.may_see(session.node.cluster_id) for session in self.registry)
-            return admin_pb2.AdminStatus(session_count=held)
-        return admin_pb2.AdminStatus(
-            session_count=len(self.registry),
-            running_execution_count=self._dispatcher.count_under_way(),
-            refused_credential_count=self._limiter.total,
+        gauges = admin_pb2.AdminStatus(
+            session_count=sum(principal.may_see(session.node.cluster_id) for session in self.registry),
+            http_proxy=to_port(self.proxies.http),
+            socks5_proxy=to_port(self.proxies.socks5),
+            tunnels=to_tunnels(self._tunnels.census, principal),
         )
+        if principal.cluster_ids is None:
+            gauges.running_execution_count = self._dispatcher.count_under_way()
+            gauges.refused_credential_count = self._limiter.total
+        return gauges
 
     async def _held_elsewhere(self, node_ids: Collection[NodeId]) -> Collection[NodeId]:
         def work(tx: Session) -> Collection[NodeId]:
@@ -361,6 +382,23 @@ def _keep(settings: Settings) -> Keep:
     if not settings.execution_pruning_enabled:
         return Keep(age=None, executions=None)
     return Keep(age=timedelta(days=settings.execution_retention_days), executions=settings.execution_retention_count)
+
+
+def _hosts(settings: Settings) -> list[str]:
+    """What this machine is reached by, for clients of the proxies that check names as the web does."""
+    named = [target_of(url).rpartition(":")[0].strip("[]") for url in settings.admin_urls]
+    hosts = ["localhost", "127.0.0.1", "::1", primary_address(), socket.gethostname(), *named]
+    return list(dict.fromkeys(host for host in hosts if host.isascii()))
+
+
+def _proxy_address(settings: Settings, listen: str | None, port: int) -> ProxyAddress | None:
+    if listen == NO_LISTENER:
+        return None
+    grpc = parse_listen(settings.grpc_listen)
+    # A free port for gRPC means that many admins run here, as in tests.
+    address = parse_listen(listen) if listen else ListenAddress(host=grpc.host, port=port if grpc.port else 0)
+    has_tls = settings.proxy_tls == "on" or (settings.proxy_tls == "auto" and not address.is_loopback)
+    return ProxyAddress(address=address, is_default=listen is None, has_tls=has_tls)
 
 
 def _tunnel_limits(settings: Settings) -> TunnelLimits:

@@ -24,6 +24,7 @@ from edge_wire.errors import EdgeError, NameInvalid, SettingsInvalid
 from edge_wire.names import check_cluster_name
 
 _SMALLEST_SECRET = 16
+NO_LISTENER = "none"
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -54,6 +55,24 @@ class Settings(BaseSettings):
     grpc_listen: str = Field(
         default=f"[::]:{DEFAULT_PORT}",
         description="Address and port of the gRPC listener (TLS). Port 0 takes a free one.",
+    )
+    http_proxy_listen: str | None = Field(
+        default=None,
+        description="Address and port of the HTTP proxy, or `none`. Default: the address of GRPC_LISTEN, port 43128.",
+    )
+    socks5_proxy_listen: str | None = Field(
+        default=None,
+        description="Address and port of the SOCKS5 proxy, or `none`. Default: the address of GRPC_LISTEN, port 41080.",
+    )
+    proxy_tls: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description=(
+            "Whether the proxies speak TLS; auto: unless they listen on loopback. Without TLS off loopback MASTER_KEY"
+            " is refused."
+        ),
+    )
+    proxy_handshake_timeout_seconds: float = Field(
+        default=10, gt=0, le=300, description="How long a client of a proxy may take to say what it wants."
     )
     admin_urls: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
@@ -144,9 +163,11 @@ class Settings(BaseSettings):
                 raise ValueError(error.message) from None
         return value
 
-    @field_validator("grpc_listen")
+    @field_validator("grpc_listen", "http_proxy_listen", "socks5_proxy_listen")
     @classmethod
-    def _check_listen(cls, value: str) -> str:
+    def _check_listen(cls, value: str | None) -> str | None:
+        if value is None or value == NO_LISTENER:
+            return value
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError("must be address:port, such as 127.0.0.1:44100 or [::]:44100")

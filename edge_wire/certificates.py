@@ -8,8 +8,10 @@ clocks work; credentials are taken back in the database, not by date.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -91,10 +93,21 @@ def load_authority(certificate_der: bytes, key_pem_bytes: bytes) -> Authority:
     return Authority(certificate=x509.load_der_x509_certificate(certificate_der), key=load_key(key_pem_bytes))
 
 
-def sign_leaf(authority: Authority, *, role: Role, subject_id: str, public_key: ec.EllipticCurvePublicKey) -> bytes:
-    """Sign a leaf certificate for exactly one role; DER."""
+def sign_leaf(
+    authority: Authority,
+    *,
+    role: Role,
+    subject_id: str,
+    public_key: ec.EllipticCurvePublicKey,
+    hosts: Sequence[str] = (),
+) -> bytes:
+    """Sign a leaf certificate for exactly one role; DER. `hosts` are names and addresses that it is reached by, too."""
     sans = x509.SubjectAlternativeName(
-        [x509.UniformResourceIdentifier(f"edge://{role}/{subject_id}"), x509.DNSName(SERVER_NAMES[role])]
+        [
+            x509.UniformResourceIdentifier(f"edge://{role}/{subject_id}"),
+            x509.DNSName(SERVER_NAMES[role]),
+            *map(_host_name, hosts),
+        ]
     )
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
@@ -115,10 +128,10 @@ def sign_leaf(authority: Authority, *, role: Role, subject_id: str, public_key: 
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def new_admin_identity(authority: Authority, admin_id: str) -> Identity:
-    """Make the TLS identity of one run of an admin."""
+def new_admin_identity(authority: Authority, admin_id: str, hosts: Sequence[str] = ()) -> Identity:
+    """Make the TLS identity of one run of an admin; `hosts` are for clients of its proxies that are not ours."""
     key = new_key()
-    leaf = sign_leaf(authority, role="admin", subject_id=admin_id, public_key=key.public_key())
+    leaf = sign_leaf(authority, role="admin", subject_id=admin_id, public_key=key.public_key(), hosts=hosts)
     return Identity(certificate_chain=to_pem(leaf) + to_pem(authority.der), key=key_pem(key))
 
 
@@ -202,3 +215,10 @@ def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _host_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

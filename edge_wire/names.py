@@ -83,6 +83,13 @@ def dns_name(*, node_id: str, first_alias: str | None, cluster: str, domain: str
     return f"node-{first_alias or node_id}.cluster-{cluster}.{domain}"
 
 
+def is_dns_form(host: str, domain: str = DOMAIN) -> bool:
+    """Whether a host names a node in its DNS form, however it is spelled otherwise."""
+    first, _, rest = host.lower().removesuffix(".").partition(".")
+    is_of_cluster = rest.startswith("cluster-")
+    return is_of_cluster and (first.startswith("node-") or rest.endswith(f".{domain}"))
+
+
 def printable(text: str, limit: int = 200) -> str:
     """Untrusted text as one safe line: control and format characters are made visible, the rest is cut at `limit`."""
     shown = "".join(_visible(character) for character in text[:limit])

@@ -144,6 +144,29 @@ def admin_status(message: admin_pb2.AdminStatus) -> dict[str, Any]:
         "running_executions": message.running_execution_count,
         "admin_urls": list(message.admin_urls),
         "refused_credentials": message.refused_credential_count,
+        "http_proxy": _proxy_port(message, "http_proxy"),
+        "socks5_proxy": _proxy_port(message, "socks5_proxy"),
+        "tunnels": [_node_tunnels(item) for item in message.tunnels],
+    }
+
+
+def _proxy_port(message: admin_pb2.AdminStatus, field: str) -> dict[str, Any] | None:
+    if not message.HasField(field):  # type: ignore[arg-type]  # one of two names of fields
+        return None
+    port: admin_pb2.ProxyPort = getattr(message, field)
+    return {"port": port.port, "tls": port.has_tls}
+
+
+def _node_tunnels(message: admin_pb2.NodeTunnels) -> dict[str, Any]:
+    return {
+        "node": message.node_name,
+        "node_id": message.node_id,
+        "open": message.open_count,
+        "opened": message.opened_count,
+        "refused": dict(sorted(message.refused_counts.items())),
+        "closed": dict(sorted(message.closed_counts.items())),
+        "bytes_sent": message.sent_bytes,
+        "bytes_received": message.received_bytes,
     }
 
 

@@ -87,7 +87,7 @@ def parse_reference(text: str, domain: str = names.DOMAIN) -> Reference:
     word = text.strip().rstrip(".").lower()
     first, _, rest = word.partition(".")
     # A cluster may itself be called cluster-x: without node- and the domain, `a.cluster-x` is alias and cluster.
-    if rest.startswith("cluster-") and (first.startswith("node-") or rest.endswith(f".{domain}")):
+    if names.is_dns_form(word, domain):
         cluster = rest.removeprefix("cluster-").removesuffix(f".{domain}")
         return _node_part(text, first.removeprefix("node-"), cluster)
     if first.startswith("node-"):

@@ -21,6 +21,10 @@ from edge_wire.errors import CredentialExpired, InvalidValue, TokenExists, Token
 from edge_wire.names import check_alias, is_storable, quoted
 
 ID_PREFIX_LENGTH = 4
+MASTER = "master"
+_BUILTIN = "builtin:"
+MASTER_ID = PrincipalId(f"{_BUILTIN}{MASTER}")
+"""Of the built-in principal whose token is MASTER_KEY."""
 _LONGEST_LIFE = timedelta(days=3650)
 
 
@@ -34,11 +38,11 @@ class BuiltinKey:
 
 def builtin_keys(master_key: str, keys: Mapping[Role, str | None]) -> list[BuiltinKey]:
     """The built-in principals; MASTER_KEY comes first, so a key that defaults to it may do everything."""
-    named = [(Role.ADMIN, "master", master_key)]
+    named = [(Role.ADMIN, MASTER, master_key)]
     named += [(role, f"{role.value}-key", key) for role, key in keys.items() if key]
     return [
         BuiltinKey(
-            principal=Principal(id=PrincipalId(f"builtin:{name}"), name=name, role=role),
+            principal=Principal(id=PrincipalId(f"{_BUILTIN}{name}"), name=name, role=role),
             token_hash=credentials.hash_token(key),
         )
         for role, name, key in named

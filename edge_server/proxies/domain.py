@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,8 @@ class Ending:
 class NodeCounters:
     """What became of the tunnels of one node since the start of this admin."""
 
+    node: SelectedNode
+    """As it was named last."""
     opened: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     """Those that never opened, by outcome."""
@@ -67,13 +69,22 @@ class Census:
         self._tunnels: dict[str, Tunnel] = {}
         self._per_node: Counter[NodeId] = Counter()
         self._per_principal: Counter[PrincipalId] = Counter()
-        self.counters: dict[NodeId, NodeCounters] = defaultdict(NodeCounters)
+        self._counters: dict[NodeId, NodeCounters] = {}
 
     def __len__(self) -> int:
         return len(self._tunnels)
 
     def __iter__(self) -> Iterator[Tunnel]:
         return iter(list(self._tunnels.values()))
+
+    @property
+    def counters(self) -> Sequence[NodeCounters]:
+        """Of every node that had a tunnel, by name."""
+        return sorted(self._counters.values(), key=lambda counters: (counters.node.name, counters.node.id))
+
+    def count_open(self, node_id: NodeId) -> int:
+        """How many tunnels of a node are open or being opened."""
+        return self._per_node.get(node_id, 0)
 
     def require_room(self, principal_id: PrincipalId) -> None:
         """Raise TunnelLimitReached when there is none, whatever the node."""
@@ -94,11 +105,11 @@ class Census:
     def opened(self, tunnel: Tunnel) -> None:
         """Its target has answered."""
         tunnel.is_open = True
-        self.counters[tunnel.node.id].opened += 1
+        self._counters_of(tunnel.node).opened += 1
 
     def leave(self, tunnel: Tunnel, ending: Ending) -> None:
         """It is over, or it was refused before it had entered."""
-        counters = self.counters[tunnel.node.id]
+        counters = self._counters_of(tunnel.node)
         (counters.closed if tunnel.is_open else counters.refused)[ending.outcome] += 1
         counters.sent += ending.sent
         counters.received += ending.received
@@ -108,7 +119,12 @@ class Census:
 
     def forget_node(self, node_id: NodeId) -> None:
         """The node was deleted."""
-        self.counters.pop(node_id, None)
+        self._counters.pop(node_id, None)
+
+    def _counters_of(self, node: SelectedNode) -> NodeCounters:
+        counters = self._counters.setdefault(node.id, NodeCounters(node=node))
+        counters.node = node
+        return counters
 
 
 def _take_one(counter: Counter[Any], key: object) -> None:

@@ -26,19 +26,31 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x64ge_wire/v1/admin.proto\x12\x0c\x65\x64ge_wire.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\x9e\x02\n\x0b\x41\x64minStatus\x12\x10\n\x08\x61\x64min_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64\x61tabase\x18\x05 \x01(\t\x12\x15\n\rsession_count\x18\x06 \x01(\r\x12\x12\n\nnode_count\x18\x07 \x01(\r\x12\x1f\n\x17running_execution_count\x18\x08 \x01(\r\x12\x12\n\nadmin_urls\x18\t \x03(\t\x12 \n\x18refused_credential_count\x18\n \x01(\x04\x32p\n\x0c\x41\x64minService\x12`\n\tGetStatus\x12\x1e.edge_wire.v1.GetStatusRequest\x1a\x19.edge_wire.v1.AdminStatus\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/admin/statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x64ge_wire/v1/admin.proto\x12\x0c\x65\x64ge_wire.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xa6\x03\n\x0b\x41\x64minStatus\x12\x10\n\x08\x61\x64min_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64\x61tabase\x18\x05 \x01(\t\x12\x15\n\rsession_count\x18\x06 \x01(\r\x12\x12\n\nnode_count\x18\x07 \x01(\r\x12\x1f\n\x17running_execution_count\x18\x08 \x01(\r\x12\x12\n\nadmin_urls\x18\t \x03(\t\x12 \n\x18refused_credential_count\x18\n \x01(\x04\x12+\n\nhttp_proxy\x18\x0b \x01(\x0b\x32\x17.edge_wire.v1.ProxyPort\x12-\n\x0csocks5_proxy\x18\x0c \x01(\x0b\x32\x17.edge_wire.v1.ProxyPort\x12*\n\x07tunnels\x18\r \x03(\x0b\x32\x19.edge_wire.v1.NodeTunnels\"*\n\tProxyPort\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0f\n\x07has_tls\x18\x02 \x01(\x08\"\xfc\x02\n\x0bNodeTunnels\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x11\n\tnode_name\x18\x02 \x01(\t\x12\x12\n\nopen_count\x18\x03 \x01(\r\x12\x14\n\x0copened_count\x18\x04 \x01(\x04\x12\x44\n\x0erefused_counts\x18\x05 \x03(\x0b\x32,.edge_wire.v1.NodeTunnels.RefusedCountsEntry\x12\x42\n\rclosed_counts\x18\x06 \x03(\x0b\x32+.edge_wire.v1.NodeTunnels.ClosedCountsEntry\x12\x12\n\nsent_bytes\x18\x07 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x08 \x01(\x04\x1a\x34\n\x12RefusedCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a\x33\n\x11\x43losedCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32p\n\x0c\x41\x64minService\x12`\n\tGetStatus\x12\x1e.edge_wire.v1.GetStatusRequest\x1a\x19.edge_wire.v1.AdminStatus\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/admin/statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edge_wire.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_NODETUNNELS_REFUSEDCOUNTSENTRY']._loaded_options = None
+  _globals['_NODETUNNELS_REFUSEDCOUNTSENTRY']._serialized_options = b'8\001'
+  _globals['_NODETUNNELS_CLOSEDCOUNTSENTRY']._loaded_options = None
+  _globals['_NODETUNNELS_CLOSEDCOUNTSENTRY']._serialized_options = b'8\001'
   _globals['_ADMINSERVICE'].methods_by_name['GetStatus']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['GetStatus']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/admin/status'
   _globals['_GETSTATUSREQUEST']._serialized_start=105
   _globals['_GETSTATUSREQUEST']._serialized_end=123
   _globals['_ADMINSTATUS']._serialized_start=126
-  _globals['_ADMINSTATUS']._serialized_end=412
-  _globals['_ADMINSERVICE']._serialized_start=414
-  _globals['_ADMINSERVICE']._serialized_end=526
+  _globals['_ADMINSTATUS']._serialized_end=548
+  _globals['_PROXYPORT']._serialized_start=550
+  _globals['_PROXYPORT']._serialized_end=592
+  _globals['_NODETUNNELS']._serialized_start=595
+  _globals['_NODETUNNELS']._serialized_end=975
+  _globals['_NODETUNNELS_REFUSEDCOUNTSENTRY']._serialized_start=870
+  _globals['_NODETUNNELS_REFUSEDCOUNTSENTRY']._serialized_end=922
+  _globals['_NODETUNNELS_CLOSEDCOUNTSENTRY']._serialized_start=924
+  _globals['_NODETUNNELS_CLOSEDCOUNTSENTRY']._serialized_end=975
+  _globals['_ADMINSERVICE']._serialized_start=977
+  _globals['_ADMINSERVICE']._serialized_end=1089
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,9 @@ class AdminStatus(_message.Message):
     RUNNING_EXECUTION_COUNT_FIELD_NUMBER: _builtins.int
     ADMIN_URLS_FIELD_NUMBER: _builtins.int
     REFUSED_CREDENTIAL_COUNT_FIELD_NUMBER: _builtins.int
+    HTTP_PROXY_FIELD_NUMBER: _builtins.int
+    SOCKS5_PROXY_FIELD_NUMBER: _builtins.int
+    TUNNELS_FIELD_NUMBER: _builtins.int
     admin_id: _builtins.str
     """Id of this run of the admin."""
     version: _builtins.str
@@ -73,6 +76,18 @@ class AdminStatus(_message.Message):
     def admin_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where agents and operators reach the installation."""
 
+    @_builtins.property
+    def http_proxy(self) -> Global___ProxyPort:
+        """Absent when it has none."""
+
+    @_builtins.property
+    def socks5_proxy(self) -> Global___ProxyPort:
+        """Absent when it has none."""
+
+    @_builtins.property
+    def tunnels(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeTunnels]:
+        """Nodes through which tunnels went since the start, of those that the caller may see."""
+
     def __init__(
         self,
         *,
@@ -86,11 +101,131 @@ class AdminStatus(_message.Message):
         running_execution_count: _builtins.int = ...,
         admin_urls: _abc.Iterable[_builtins.str] | None = ...,
         refused_credential_count: _builtins.int = ...,
+        http_proxy: Global___ProxyPort | None = ...,
+        socks5_proxy: Global___ProxyPort | None = ...,
+        tunnels: _abc.Iterable[Global___NodeTunnels] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["http_proxy", b"http_proxy", "socks5_proxy", b"socks5_proxy", "started_at", b"started_at", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_id", b"admin_id", "admin_urls", b"admin_urls", "database", b"database", "node_count", b"node_count", "refused_credential_count", b"refused_credential_count", "running_execution_count", b"running_execution_count", "session_count", b"session_count", "started_at", b"started_at", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_id", b"admin_id", "admin_urls", b"admin_urls", "database", b"database", "http_proxy", b"http_proxy", "node_count", b"node_count", "refused_credential_count", b"refused_credential_count", "running_execution_count", b"running_execution_count", "session_count", b"session_count", "socks5_proxy", b"socks5_proxy", "started_at", b"started_at", "time", b"time", "tunnels", b"tunnels", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdminStatus: _TypeAlias = AdminStatus  # noqa: Y015
+
+@_typing.final
+class ProxyPort(_message.Message):
+    """Where a proxy listens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: _builtins.int
+    HAS_TLS_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    has_tls: _builtins.bool
+    """Whether it speaks TLS."""
+    def __init__(
+        self,
+        *,
+        port: _builtins.int = ...,
+        has_tls: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_tls", b"has_tls", "port", b"port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProxyPort: _TypeAlias = ProxyPort  # noqa: Y015
+
+@_typing.final
+class NodeTunnels(_message.Message):
+    """What became of the tunnels through one node since the start of this admin."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RefusedCountsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ClosedCountsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    NODE_NAME_FIELD_NUMBER: _builtins.int
+    OPEN_COUNT_FIELD_NUMBER: _builtins.int
+    OPENED_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSED_COUNTS_FIELD_NUMBER: _builtins.int
+    CLOSED_COUNTS_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    node_name: _builtins.str
+    open_count: _builtins.int
+    """Open now, or being opened."""
+    opened_count: _builtins.int
+    """Opened since the start."""
+    sent_bytes: _builtins.int
+    """Bytes towards targets, of those that ended."""
+    received_bytes: _builtins.int
+    """Bytes from targets, of those that ended."""
+    @_builtins.property
+    def refused_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Those that never opened, by code of the error."""
+
+    @_builtins.property
+    def closed_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Those that were open and ended, by `ok` or code of the error."""
+
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        node_name: _builtins.str = ...,
+        open_count: _builtins.int = ...,
+        opened_count: _builtins.int = ...,
+        refused_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        closed_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        sent_bytes: _builtins.int = ...,
+        received_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_counts", b"closed_counts", "node_id", b"node_id", "node_name", b"node_name", "open_count", b"open_count", "opened_count", b"opened_count", "received_bytes", b"received_bytes", "refused_counts", b"refused_counts", "sent_bytes", b"sent_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeTunnels: _TypeAlias = NodeTunnels  # noqa: Y015

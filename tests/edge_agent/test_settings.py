@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge_agent.settings import HIDDEN, Settings, describe, read_settings
+from edge_wire.egress_rules import parse_rule
 from edge_wire.errors import SettingsInvalid
+from edge_wire.listener import ListenAddress
 
 EVERYTHING = {
     "DATA_DIR": "/srv/edge",
@@ -17,6 +19,12 @@ EVERYTHING = {
     "FALLBACK_ADMIN_URLS": "https://one.example:44100, https://[2001:db8::1]",
     "EXECUTION_CONCURRENCY": "3",
     "SPOOL_BYTES": "262144",
+    "EGRESS_ALLOW": "127.0.0.1:8080, *.lan",
+    "EGRESS_DENY": "10.0.0.0/8",
+    "HTTP_PROXY_LISTEN": "10.1.2.3:43128",
+    "SOCKS5_PROXY_LISTEN": "41080",
+    "PROXY_PASSWORD": "proxy-secret-0123",
+    "PROXY_ANY_ADDRESS": "yes",
     "NODE_ALIAS": "gate-7",
     "NODE_LABELS": "site=oslo, rack=b/12,spare=",
     "LOG_FORMAT": "json",
@@ -42,6 +50,12 @@ def test_every_setting_is_read_from_its_variable() -> None:
         fallback_admin_urls=["https://one.example:44100", "https://[2001:db8::1]"],
         execution_concurrency=3,
         spool_bytes=262144,
+        egress_allow=[parse_rule("127.0.0.1:8080"), parse_rule("*.lan")],
+        egress_deny=[parse_rule("10.0.0.0/8")],
+        http_proxy_listen=ListenAddress(host="10.1.2.3", port=43128),
+        socks5_proxy_listen=ListenAddress(host="127.0.0.1", port=41080),
+        proxy_password="proxy-secret-0123",
+        proxy_any_address="yes",
         node_alias="gate-7",
         node_labels={"site": "oslo", "rack": "b/12", "spare": ""},
         log_format="json",
@@ -56,6 +70,12 @@ def test_blank_is_as_good_as_absent() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
+        ("EGRESS_ALLOW", "8080", "not an egress rule"),
+        ("HTTP_PROXY_LISTEN", "here", "no address to listen on"),
+        ("HTTP_PROXY_LISTEN", "0.0.0.0:43128", "PROXY_ANY_ADDRESS"),
+        ("SOCKS5_PROXY_LISTEN", "[::]:41080", "PROXY_ANY_ADDRESS"),
+        ("PROXY_PASSWORD", "short", "shorter than 16"),
+        ("PROXY_ANY_ADDRESS", "maybe", "yes, no"),
         ("EXECUTION_CONCURRENCY", "0", "from 1 to 4096"),
         ("EXECUTION_CONCURRENCY", "4097", "from 1 to 4096"),
         ("EXECUTION_CONCURRENCY", "many", "from 1 to 4096"),
@@ -96,8 +116,9 @@ def test_variables_of_others_are_not_looked_at() -> None:
     assert read_settings({"LANG": "C", "EXECUTION_CONCURRENCY_": "x", "log_level": "loud"}) == read_settings({})
 
 
-def test_the_enrollment_key_is_not_in_the_repr() -> None:
+def test_secrets_are_not_in_the_repr() -> None:
     assert "ek-secret" not in repr(read_settings(EVERYTHING))
+    assert "proxy-secret" not in repr(read_settings(EVERYTHING))
 
 
 def test_every_setting_is_described_and_hidden_from_commands() -> None:

@@ -22,8 +22,8 @@ from edge_server.principals.domain import Role
 from edge_server.principals.service import PrincipalService
 from edge_server.rpc.binder import bind
 from edge_server.rpc.gatekeeper import Gatekeeper
-from edge_server.rpc.limiter import FailureLimiter
 from edge_server.rpc.permissions import ACCESS, NodeOnly, Open, Roles
+from edge_wire.limiter import FailureLimiter
 from edge_wire.v1 import audit_pb2
 from tests.edge_server.fleet import WallClock
 

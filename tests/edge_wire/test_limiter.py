@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from edge_server.rpc.limiter import LIMIT, FailureLimiter
+from edge_wire.limiter import LIMIT, FailureLimiter
 from tests.edge_server.fleet import NOON
 
 SECOND = timedelta(seconds=1)

@@ -1,0 +1,137 @@
+"""The agent's own HTTP and SOCKS5 proxies: for whoever reaches this node and knows their password."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from edge_agent.reaching import reach
+from edge_wire.credentials import hash_token, is_same, new_token
+from edge_wire.egress import EgressPolicy, Target
+from edge_wire.errors import TooManyAttempts, Unauthenticated
+from edge_wire.limiter import FailureLimiter
+from edge_wire.listener import ListenAddress, Listener
+from edge_wire.private_files import write_private
+from edge_wire.proxying import serve_http, serve_socks5
+from edge_wire.sockets import SocketStream
+from edge_wire.streams import Flow, Opened, RelayLimits
+
+log = logging.getLogger(__name__)
+
+PASSWORD_FILE = "proxy-password"  # noqa: S105  # the name of a file
+_PSEUDONYM = "edge-agent"
+_USERS = {"", "_"}
+_HANDSHAKE_WITHIN = timedelta(seconds=10)
+_CONNECT_WITHIN = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxySettings:
+    """What of the settings is about proxies."""
+
+    http: ListenAddress | None
+    socks5: ListenAddress | None
+    password: str = field(repr=False)
+    """Empty: the one that is kept in the data directory, made when there is none."""
+
+
+class Proxies:
+    """The proxy ports of this node."""
+
+    def __init__(
+        self, *, settings: ProxySettings, data_dir: Path, policy: EgressPolicy, is_own_name: Callable[[str], bool]
+    ) -> None:
+        self._settings = settings
+        self._data_dir = data_dir
+        self._policy = policy
+        self._is_own_name = is_own_name
+        self._limiter = FailureLimiter()
+        self._listeners: list[Listener] = []
+        self.http: ListenAddress | None = None
+        self.socks5: ListenAddress | None = None
+
+    async def start(self) -> None:
+        """Listen where the settings say, if anywhere. Raises PortInUse, Denied, InvalidValue, DirectoryNotWritable."""
+        if self._settings.http is None and self._settings.socks5 is None:
+            return
+        self._password_hash = hash_token(self._settings.password or _kept_password(self._data_dir / PASSWORD_FILE))
+        if self._settings.http is not None:
+            self.http = await self._listen(Listener(self._serve_http), self._settings.http)
+        if self._settings.socks5 is not None:
+            self.socks5 = await self._listen(Listener(self._serve_socks5), self._settings.socks5)
+        log.info("proxies listen", extra={"http": str(self.http), "socks5": str(self.socks5)})
+
+    async def stop(self) -> None:
+        """End everything at once."""
+        for listener in self._listeners:
+            await listener.stop()
+
+    async def _listen(self, listener: Listener, address: ListenAddress) -> ListenAddress:
+        self._listeners.append(listener)
+        return await listener.open(address)
+
+    async def _serve_http(self, stream: SocketStream) -> None:
+        await serve_http(stream, self._gate(stream), pseudonym=_PSEUDONYM, handshake_timeout=_HANDSHAKE_WITHIN)
+
+    async def _serve_socks5(self, stream: SocketStream) -> None:
+        await serve_socks5(stream, self._gate(stream), handshake_timeout=_HANDSHAKE_WITHIN)
+
+    def _gate(self, stream: SocketStream) -> _Gate:
+        return _Gate(
+            password_hash=self._password_hash,
+            limiter=self._limiter,
+            peer=stream.peer.rpartition(":")[0],
+            policy=self._policy,
+            is_own_name=self._is_own_name,
+        )
+
+
+class _Gate:
+    """The gate of one connection: one password, and the way out that the node has."""
+
+    needs_password = True
+
+    def __init__(
+        self,
+        *,
+        password_hash: bytes,
+        limiter: FailureLimiter,
+        peer: str,
+        policy: EgressPolicy,
+        is_own_name: Callable[[str], bool],
+    ) -> None:
+        self._password_hash = password_hash
+        self._limiter = limiter
+        self._peer = peer
+        self._policy = policy
+        self._is_own_name = is_own_name
+
+    async def admit(self, user: str, password: str) -> None:
+        """Raises Unauthenticated, TooManyAttempts."""
+        now = datetime.now(UTC)
+        if self._limiter.is_blocked(self._peer, now):
+            raise TooManyAttempts(hint="wait a minute, and check the password")
+        if user not in _USERS or not is_same(self._password_hash, hash_token(password)):
+            self._limiter.count(self._peer, now)
+            raise Unauthenticated(hint=f"the user is _, the password is PROXY_PASSWORD or in DATA_DIR/{PASSWORD_FILE}")
+
+    @asynccontextmanager
+    async def open(self, _route: None, target: Target) -> AsyncIterator[Opened]:
+        """A connection to the target, if the policy allows it."""
+        if self._is_own_name(target.host):
+            target = Target(host="", port=target.port, address=None)
+        stream = await reach(target, self._policy, within=_CONNECT_WITHIN)
+        try:
+            yield Opened(stream=stream, peer=stream.peer, limits=RelayLimits(), flow=Flow())
+        finally:
+            stream.abort()
+
+
+def _kept_password(path: Path) -> str:
+    if not path.exists():
+        write_private(path, f"{new_token('proxy')}\n")
+    return path.read_text().strip()
