@@ -59,12 +59,9 @@ def render(connection: h11.Connection, answer: Answer, *, method: bytes, is_last
     `method` is that of the request, or b"" when there was none to be read.
     """
     body = f"{answer.text}\n".encode() if answer.text else b""
-    headers = [
-        *answer.headers,
-        (b"Content-Type", b"text/plain; charset=utf-8"),
-        (b"Content-Length", b"%d" % len(body)),
-        (b"Cache-Control", b"no-store"),
-    ]
+    headers = [*answer.headers, (b"Content-Length", b"%d" % len(body)), (b"Cache-Control", b"no-store")]
+    if body:
+        headers.append((b"Content-Type", b"text/plain; charset=utf-8"))
     if is_last or connection.their_state in {h11.IDLE, h11.SEND_BODY, h11.ERROR}:
         headers.append((b"Connection", b"close"))
     response = h11.Response(status_code=answer.status, headers=headers, reason=answer.status.phrase.encode())

@@ -18,7 +18,7 @@ from edge_wire.http_answers import Refusal
 from edge_wire.names import quoted
 from edge_wire.targets import Target, parse_destination, parse_target
 
-METHODS = b"CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+ALLOWED = (b"Allow", b"CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
 """Told to who asks what is allowed; other methods but TRACE pass as well."""
 
 _HTTP_PORT = 80
@@ -38,13 +38,13 @@ NOBODY = Credentials(user="", password="")
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """What an absolute URI names."""
+    """What a request names."""
 
     target: Target
     authority: str
     """The value for `Host`, as the client spelled it."""
     path: str
-    """The request target for the origin: path and query, untouched."""
+    """The request target for the origin: path and query, untouched; "" for CONNECT."""
 
 
 def read_credentials(request: h11.Request, *, needs_password: bool) -> Credentials:
@@ -66,18 +66,11 @@ def read_credentials(request: h11.Request, *, needs_password: bool) -> Credentia
     return Credentials(user=user, password=password)
 
 
-def read_authority(request: h11.Request) -> Target:
-    """The target of a CONNECT, or raise TargetInvalid."""
-    text = request.target.decode("ascii")
-    target = parse_destination(text)
-    if target.is_self:
-        raise TargetInvalid(f"{quoted(text)} has no host", hint="write HOST:PORT or [IPV6]:PORT")
-    return target
-
-
 def read_resource(request: h11.Request) -> Resource:
-    """What the absolute URI of the request names; raises Refusal or TargetInvalid."""
+    """What the request names; raises Refusal or TargetInvalid."""
     uri = request.target.decode("ascii")
+    if request.method == b"CONNECT":
+        return Resource(target=_target_of_connect(uri), authority=uri, path="")
     scheme, separator, rest = uri.partition("://")
     if not separator or "/" in scheme:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"{quoted(uri)} is not an absolute URI", hint=_NEITHER_FORM)
@@ -105,8 +98,14 @@ def check_loop(request: h11.Request, *, pseudonym: str) -> None:
 def check_method(request: h11.Request) -> None:
     """Raise Refusal for what is not passed on."""
     if request.method == b"TRACE":  # it would show the client what proxies add, and is of no use here
-        allowed = [(b"Allow", METHODS)]
-        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "TRACE is not passed on", headers=allowed)
+        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "TRACE is not passed on", headers=[ALLOWED])
+
+
+def _target_of_connect(authority: str) -> Target:
+    target = parse_destination(authority)
+    if target.is_self:
+        raise TargetInvalid(f"{quoted(authority)} has no host", hint="write HOST:PORT or [IPV6]:PORT")
+    return target
 
 
 def _target_of(authority: str) -> Target:

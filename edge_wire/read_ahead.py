@@ -26,11 +26,28 @@ class ReadAhead:
         """Let the next read give these bytes, ahead of what is held already."""
         self._kept = data + self._kept
 
-    def when_read(self, call: Callable[[asyncio.Task[bytes]], None]) -> None:
-        """Begin a read, whose result the next `read` gives, and call `call` with it."""
+    @property
+    def is_readable(self) -> bool:
+        """Whether the next `read` gives its result, be it a failure, without waiting."""
+        return self._kept != b"" or (self._begun is not None and self._begun.done())
+
+    def begin_read(self) -> asyncio.Task[bytes]:
+        """Begin a read, whose result the next `read` gives. It is not to be cancelled."""
         if self._begun is None:
             self._begun = asyncio.create_task(self._stream.read())
-        self._begun.add_done_callback(call)
+        return self._begun
+
+    def when_read(self, call: Callable[[asyncio.Task[bytes]], None]) -> None:
+        """Begin a read, and call `call` with it once it is done."""
+        self.begin_read().add_done_callback(call)
+
+    async def has_left(self) -> bool:
+        """Wait until something can be read, and tell whether it is the end or a failure; the next `read` gives it."""
+        if self._kept:
+            return False
+        begun = self.begin_read()
+        await asyncio.wait({begun})
+        return begun.exception() is not None or not begun.result()
 
     def forget(self, call: Callable[[asyncio.Task[bytes]], None]) -> None:
         """Call it no more; the read goes on."""

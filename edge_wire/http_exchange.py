@@ -1,0 +1,170 @@
+"""One request passed on to an origin, and its response passed back: both bodies at once, as fast as they are taken."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from http import HTTPStatus
+
+import h11
+
+from edge_wire.errors import EdgeError, StreamBroken, TunnelIdle, TunnelTooOld
+from edge_wire.http_answers import Refusal
+from edge_wire.http_forwarding import interim_for_client, request_for_origin, response_for_client
+from edge_wire.http_heads import HEAD_LIMIT
+from edge_wire.http_proxy import Resource
+from edge_wire.proxy_client import ClientGone, ProxyClient
+from edge_wire.read_ahead import ReadAhead
+from edge_wire.streams import Opened
+
+
+class Origin:
+    """A target that answered, for as many exchanges as both sides like. Whoever makes it stops `incoming`."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened = opened
+        self.incoming = ReadAhead(opened.stream)
+        self.ends_at = asyncio.get_running_loop().time() + opened.limits.total.total_seconds()
+        self.is_fresh = True
+        """Nothing was asked of it yet."""
+        self.is_over = False
+        """Nothing more may be asked of it."""
+
+
+class Exchange:
+    """One request and its response; `run` it once."""
+
+    def __init__(self, client: ProxyClient, client_side: h11.Connection, origin: Origin, *, pseudonym: str) -> None:
+        self._client = client
+        self._client_side = client_side
+        self._origin = origin
+        self._origin_side = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
+        self._pseudonym = pseudonym
+        self._has_switched = False
+        self.has_begun = False
+        """Whether the client has the head of the response, and can be told of nothing else any more."""
+        self.was_heard = False
+        """Whether the origin sent anything at all."""
+
+    async def run(self, request: h11.Request, resource: Resource) -> None:
+        """Pass both on, and what follows them when they switched to another protocol.
+
+        Raises ClientGone, Refusal when the request's body is malformed, EdgeError when the origin failed.
+        """
+        self._origin.is_over = True  # until it is known to have come through
+        self._origin.opened.flow.count_sent(0)  # what was idle before this exchange was so by right
+        up = asyncio.create_task(self._pass_request_on(request, resource))
+        down = asyncio.create_task(self._pass_response_back())
+        try:
+            await self._finish(up, down)
+        finally:
+            up.cancel()
+            down.cancel()
+            await asyncio.gather(up, down, return_exceptions=True)
+        if self._has_switched:
+            await self._relay()
+        elif self._origin_side.our_state is h11.DONE and self._origin_side.their_state is h11.DONE:
+            self._origin.is_over = self._origin_side.trailing_data[0] != b""
+            self._origin.is_fresh = False
+
+    async def _finish(self, up: asyncio.Task[None], down: asyncio.Task[None]) -> None:
+        """Wait for the response; the request may be left unfinished by it."""
+        running = {up, down}
+        while down in running:
+            done, running = await asyncio.wait(running, timeout=self._time_left(), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+
+    def _time_left(self) -> float:
+        """Seconds until it is to be looked again, or raise TunnelIdle or TunnelTooOld."""
+        limits, flow = self._origin.opened.limits, self._origin.opened.flow
+        now = asyncio.get_running_loop().time()
+        idle_at = flow.moved_at + limits.idle.total_seconds()
+        if now >= self._origin.ends_at:
+            raise TunnelTooOld(f"the connection to the target has been open for {limits.total}")
+        if now >= idle_at:
+            raise TunnelIdle(f"nothing moved between client and target for {limits.idle}")
+        return min(idle_at, self._origin.ends_at) - now
+
+    # --- the request
+
+    async def _pass_request_on(self, request: h11.Request, resource: Resource) -> None:
+        try:
+            await self._tell_origin(request_for_origin(request, resource, pseudonym=self._pseudonym))
+            while self._client_side.their_state is h11.SEND_BODY:
+                event = self._next_of_body()
+                if event is h11.NEED_DATA:
+                    self._client_side.receive_data(await self._read_client())
+                elif isinstance(event, h11.Data):
+                    await self._tell_origin(event)
+            await self._tell_origin(h11.EndOfMessage())
+        except EdgeError:
+            return  # what it says, or that it is gone, is found where it is read
+        if not self._client_side.trailing_data[0] and await self._client.incoming.has_left():
+            raise ClientGone
+
+    def _next_of_body(self) -> object:
+        try:
+            return self._client_side.next_event()
+        except h11.RemoteProtocolError:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the body of the request is malformed or cut short") from None
+
+    async def _read_client(self) -> bytes:
+        try:
+            return await self._client.incoming.read()
+        except EdgeError:
+            raise ClientGone from None
+
+    async def _tell_origin(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
+        if data := self._origin_side.send(event):
+            await self._origin.opened.stream.write(data)
+            self._origin.opened.flow.count_sent(len(data))
+
+    # --- the response
+
+    async def _pass_response_back(self) -> None:
+        while not self._has_switched:
+            event = self._next_of_response()
+            if event is h11.NEED_DATA:
+                await self._hear_origin()
+            elif isinstance(event, h11.InformationalResponse):
+                await self._pass_interim_back(event)
+            elif isinstance(event, h11.Response):
+                self.has_begun = True
+                await self._tell_client(response_for_client(event, pseudonym=self._pseudonym))
+            elif isinstance(event, h11.Data):
+                await self._tell_client(event)
+            elif isinstance(event, h11.EndOfMessage):
+                await self._tell_client(h11.EndOfMessage())
+                return
+
+    def _next_of_response(self) -> object:
+        try:
+            return self._origin_side.next_event()
+        except h11.RemoteProtocolError as error:
+            why = str(error).partition(":")[0]
+            raise StreamBroken(f"the target's answer is no whole HTTP response ({why})") from None
+
+    async def _hear_origin(self) -> None:
+        data = await self._origin.incoming.read()
+        self.was_heard = self.was_heard or bool(data)
+        self._origin.opened.flow.count_received(len(data))
+        self._origin_side.receive_data(data)
+
+    async def _pass_interim_back(self, response: h11.InformationalResponse) -> None:
+        self._has_switched = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        if self._client_side.their_http_version != b"1.0":
+            await self._tell_client(interim_for_client(response, pseudonym=self._pseudonym))
+
+    async def _tell_client(self, event: h11.Response | h11.InformationalResponse | h11.Data | h11.EndOfMessage) -> None:
+        data = self._client_side.send(event)
+        try:
+            if data:
+                await self._client.incoming.write(data)
+        except EdgeError:
+            raise ClientGone from None
+
+    async def _relay(self) -> None:
+        self._origin.incoming.keep(self._origin_side.trailing_data[0])
+        opened = replace(self._origin.opened, stream=self._origin.incoming.plain)
+        await self._client.relay(opened, early=self._client_side.trailing_data[0])
