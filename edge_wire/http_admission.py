@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Generic
@@ -35,10 +36,13 @@ class Admitted(Generic[RouteT]):
 class Admission(Generic[RouteT]):
     """The requests of one connection. Raises ClientGone."""
 
-    def __init__(self, client: ProxyClient, gate: ProxyGate[RouteT], *, pseudonym: str) -> None:
+    def __init__(
+        self, client: ProxyClient, gate: ProxyGate[RouteT], *, pseudonym: str, pages: Mapping[str, Answer]
+    ) -> None:
         self._client = client
         self._gate = gate
         self._pseudonym = pseudonym
+        self._pages = pages
         self._is_first = True
 
     async def next_request(self, begun: bytes | None) -> Admitted[RouteT] | None:
@@ -71,6 +75,8 @@ class Admission(Generic[RouteT]):
             check_framing(request, head.taken)
             if head.rest:
                 connection.receive_data(head.rest)
+            if page := self._page(request):
+                return await self._answer(connection, request, page)
             return await self._admit(connection, request)
         except Refusal as refusal:
             return await self._answer(connection, request, refusal.answer, is_last=True)
@@ -91,6 +97,10 @@ class Admission(Generic[RouteT]):
             head.receive(data)
         self._is_first = False
         return True
+
+    def _page(self, request: h11.Request) -> Answer | None:
+        """What is asked of ourselves, by anybody who reaches us."""
+        return self._pages.get(request.target.decode("ascii")) if request.method in {b"GET", b"HEAD"} else None
 
     async def _admit(self, connection: h11.Connection, request: h11.Request) -> Admitted[RouteT]:
         check_method(request)

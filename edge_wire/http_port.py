@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Generic
 
 import h11
@@ -36,11 +38,18 @@ Turn = Admitted[RouteT] | Reply[RouteT] | None
 class HttpPort(Generic[RouteT]):
     """One connection. Raises ClientGone, and what ends a tunnel or a response."""
 
-    def __init__(self, client: ProxyClient, gate: ProxyGate[RouteT], *, pseudonym: str) -> None:
+    def __init__(
+        self,
+        client: ProxyClient,
+        gate: ProxyGate[RouteT],
+        *,
+        pseudonym: str,
+        pages: Mapping[str, Answer] = MappingProxyType({}),
+    ) -> None:
         self._client = client
         self._gate = gate
         self._pseudonym = pseudonym
-        self._admission = Admission(client, gate, pseudonym=pseudonym)
+        self._admission = Admission(client, gate, pseudonym=pseudonym, pages=pages)
 
     async def serve(self, first: bytes = b"") -> None:
         """Serve a client of which `first` was read already, until one of both sides ends the connection."""

@@ -6,9 +6,12 @@ The client's stream is ended in an orderly way; the caller aborts what is left o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 from edge_wire import socks5
+from edge_wire.http_answers import Answer
 from edge_wire.http_port import HttpPort
 from edge_wire.proxy_client import ProxyClient
 from edge_wire.proxy_gate import ProxyGate, RouteT
@@ -31,12 +34,17 @@ async def serve_socks5(stream: ByteStream, gate: ProxyGate[RouteT], *, handshake
 
 
 async def serve_any(
-    stream: ByteStream, gate: ProxyGate[RouteT], *, pseudonym: str, handshake_timeout: timedelta
+    stream: ByteStream,
+    gate: ProxyGate[RouteT],
+    *,
+    pseudonym: str,
+    handshake_timeout: timedelta,
+    pages: Mapping[str, Answer] = MappingProxyType({}),
 ) -> None:
-    """Serve a client of any of these protocols."""
+    """Serve a client of any of these protocols; `pages` are what it may ask of the port itself, by path."""
     async with ProxyClient(stream, patience=handshake_timeout) as client:
         first = await client.read()
         if first.startswith(bytes([socks5.VERSION])):
             await SocksPort(client, gate).serve_socks5(first)
         elif first:
-            await HttpPort(client, gate, pseudonym=pseudonym).serve(first)
+            await HttpPort(client, gate, pseudonym=pseudonym, pages=pages).serve(first)

@@ -31,8 +31,8 @@ SILENT = {
 }
 """Commands that print nothing for programs; what `demo up` prints is an exec's."""
 
-ELSEWHERE = {"tunnel", "demo status", "demo down", "login", "context list", "context show"}
-"""Commands that need more than a fleet; they have their own tests below, in `test_demo.py` or in `test_tunnel.py`."""
+ELSEWHERE = {"proxy", "tunnel", "demo status", "demo down", "login", "context list", "context show"}
+"""Commands that need more than a fleet; they have tests of their own, below or in another file of this directory."""
 
 CASES: dict[str, Sequence[str]] = {
     "exec": ["exec", "--all", "--shell", "--", "echo out; echo err >&2; exit 3"],
