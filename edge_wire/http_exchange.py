@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
 import h11
 
 from edge_wire.errors import EdgeError, StreamBroken, TunnelIdle, TunnelTooOld
+from edge_wire.http_admission import Admitted
 from edge_wire.http_answers import Refusal
 from edge_wire.http_forwarding import interim_for_client, request_for_origin, response_for_client
 from edge_wire.http_heads import HEAD_LIMIT
-from edge_wire.http_proxy import Resource
 from edge_wire.proxy_client import ClientGone, ProxyClient
 from edge_wire.read_ahead import ReadAhead
 from edge_wire.streams import Opened
+
+_REPEATABLE = {b"GET", b"HEAD", b"OPTIONS"}
 
 
 class Origin:
@@ -34,26 +37,34 @@ class Origin:
 class Exchange:
     """One request and its response; `run` it once."""
 
-    def __init__(self, client: ProxyClient, client_side: h11.Connection, origin: Origin, *, pseudonym: str) -> None:
+    def __init__(self, client: ProxyClient, admitted: Admitted[Any], origin: Origin, *, pseudonym: str) -> None:
         self._client = client
-        self._client_side = client_side
+        self._client_side = admitted.connection
+        self._request = admitted.request
+        self._resource = admitted.resource
         self._origin = origin
         self._origin_side = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
         self._pseudonym = pseudonym
+        self._is_first = origin.is_fresh
+        self._was_heard = False
         self._has_switched = False
         self.has_begun = False
         """Whether the client has the head of the response, and can be told of nothing else any more."""
-        self.was_heard = False
-        """Whether the origin sent anything at all."""
 
-    async def run(self, request: h11.Request, resource: Resource) -> None:
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether the request, which failed, may be sent again: the origin left a used connection without a word."""
+        has_body = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self._request.headers)
+        return self._request.method in _REPEATABLE and not (has_body or self._is_first or self._was_heard)
+
+    async def run(self) -> None:
         """Pass both on, and what follows them when they switched to another protocol.
 
         Raises ClientGone, Refusal when the request's body is malformed, EdgeError when the origin failed.
         """
         self._origin.is_over = True  # until it is known to have come through
         self._origin.opened.flow.count_sent(0)  # what was idle before this exchange was so by right
-        up = asyncio.create_task(self._pass_request_on(request, resource))
+        up = asyncio.create_task(self._pass_request_on())
         down = asyncio.create_task(self._pass_response_back())
         try:
             await self._finish(up, down)
@@ -66,6 +77,7 @@ class Exchange:
         elif self._origin_side.our_state is h11.DONE and self._origin_side.their_state is h11.DONE:
             self._origin.is_over = self._origin_side.trailing_data[0] != b""
             self._origin.is_fresh = False
+            self._origin.incoming.begin_read()  # so that its end is noticed before it is asked again
 
     async def _finish(self, up: asyncio.Task[None], down: asyncio.Task[None]) -> None:
         """Wait for the response; the request may be left unfinished by it."""
@@ -88,9 +100,9 @@ class Exchange:
 
     # --- the request
 
-    async def _pass_request_on(self, request: h11.Request, resource: Resource) -> None:
+    async def _pass_request_on(self) -> None:
         try:
-            await self._tell_origin(request_for_origin(request, resource, pseudonym=self._pseudonym))
+            await self._tell_origin(request_for_origin(self._request, self._resource, pseudonym=self._pseudonym))
             while self._client_side.their_state is h11.SEND_BODY:
                 event = self._next_of_body()
                 if event is h11.NEED_DATA:
@@ -147,12 +159,12 @@ class Exchange:
 
     async def _hear_origin(self) -> None:
         data = await self._origin.incoming.read()
-        self.was_heard = self.was_heard or bool(data)
+        self._was_heard = self._was_heard or bool(data)
         self._origin.opened.flow.count_received(len(data))
         self._origin_side.receive_data(data)
 
     async def _pass_interim_back(self, response: h11.InformationalResponse) -> None:
-        self._has_switched = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        self._has_switched = self.has_begun = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
         if self._client_side.their_http_version != b"1.0":
             await self._tell_client(interim_for_client(response, pseudonym=self._pseudonym))
 

@@ -20,8 +20,6 @@ from edge_wire.http_proxy import ALLOWED
 from edge_wire.proxy_client import ClientGone, ProxyClient
 from edge_wire.proxy_gate import ProxyGate, RouteT
 
-_REPEATABLE = {b"GET", b"HEAD", b"OPTIONS"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reply(Generic[RouteT]):
@@ -81,51 +79,43 @@ class HttpPort(Generic[RouteT]):
 
     async def _pass_on(self, admitted: Admitted[RouteT]) -> Turn[RouteT]:
         """Serve this request and those for the same origin that follow, on one connection to it."""
-        async with AsyncExitStack() as stack:
-            opening = self._gate.open(admitted.route, admitted.resource.target)
-            try:
+        turn: Turn[RouteT] = admitted
+        exchange = None
+        try:
+            async with AsyncExitStack() as stack:
+                opening = self._gate.open(admitted.route, admitted.resource.target)
                 early = admitted.connection.trailing_data[0]
                 origin = Origin(await self._client.wait_for(opening, stack, early=early))
-            except EdgeError as error:
-                return Reply(admitted=admitted, answer=answer_to(error))
-            stack.push_async_callback(origin.incoming.stop)
-            turn = await self._exchange(admitted, origin)
-            while isinstance(turn, Admitted) and _may_be_asked(origin, admitted, turn):
-                turn = await self._exchange(turn, origin)
-            return turn
+                stack.push_async_callback(origin.incoming.stop)
+                while isinstance(turn, Admitted) and _may_be_asked(origin, admitted, turn):
+                    exchange = Exchange(self._client, turn, origin, pseudonym=self._pseudonym)
+                    await exchange.run()
+                    turn = await self._next_after(turn.connection)
+        except (EdgeError, Refusal) as failure:
+            return self._turn_after(failure, turn, exchange)
+        return turn
 
-    async def _exchange(self, admitted: Admitted[RouteT], origin: Origin) -> Turn[RouteT]:
-        """Pass one request on, and read the next one; it is this one when it is to be repeated on a new connection."""
-        connection = admitted.connection
-        exchange = Exchange(self._client, connection, origin, pseudonym=self._pseudonym)
-        try:
-            await exchange.run(admitted.request, admitted.resource)
-        except Refusal as refusal:
-            if exchange.has_begun:
-                raise ClientGone from None
-            return Reply(admitted=admitted, answer=refusal.answer)
-        except EdgeError as error:
-            if exchange.has_begun:
-                self._client.incoming.abort(error)  # what the client has is not all, and must not look so
-                raise
-            if not origin.is_fresh and not exchange.was_heard and _may_be_repeated(admitted.request):
-                return admitted
-            return Reply(admitted=admitted, answer=answer_to(error))
-        if not origin.is_over:
-            origin.incoming.begin_read()
+    async def _next_after(self, connection: h11.Connection) -> Turn[RouteT]:
+        """The request behind one that came through; its origin is kept meanwhile."""
         if connection.our_state is h11.DONE and connection.their_state is h11.DONE:
             return await self._admission.next_request(connection.trailing_data[0])
         if connection.their_state is h11.SEND_BODY:
             await self._client.part(b"")
         return None
 
+    def _turn_after(self, failure: EdgeError | Refusal, turn: Turn[RouteT], exchange: Exchange | None) -> Turn[RouteT]:
+        """How to go on with a request that failed: it is told, or repeated, or raised when it is too late for both."""
+        assert isinstance(turn, Admitted)
+        if exchange is not None and exchange.has_begun:
+            # what the client has is not all, and must not look so
+            self._client.incoming.abort(failure if isinstance(failure, EdgeError) else None)
+            raise ClientGone from failure
+        if exchange is not None and exchange.may_be_repeated:
+            return turn
+        return Reply(admitted=turn, answer=failure.answer if isinstance(failure, Refusal) else answer_to(failure))
+
 
 def _may_be_asked(origin: Origin, before: Admitted[RouteT], admitted: Admitted[RouteT]) -> bool:
-    """Whether a request that follows goes to the same origin by the same route, and that is still there."""
+    """Whether a request is for the same origin by the same route as the one before, and that is still there."""
     is_same = (before.credentials, before.resource.target) == (admitted.credentials, admitted.resource.target)
     return is_same and not origin.is_over and not origin.incoming.is_readable
-
-
-def _may_be_repeated(request: h11.Request) -> bool:
-    has_body = any(name in {b"content-length", b"transfer-encoding"} for name, _ in request.headers)
-    return request.method in _REPEATABLE and not has_body

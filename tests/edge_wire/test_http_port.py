@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from edge_wire.errors import StreamBroken, TargetRefused
+from edge_wire.errors import StreamBroken, TargetRefused, TunnelIdle, TunnelTooOld
 from edge_wire.streams import RelayLimits
 from tests.support.byte_streams import MemoryStream
 from tests.support.eventually import eventually
@@ -454,17 +454,17 @@ async def test_nothing_that_moves_for_too_long_is_a_gateway_timeout() -> None:
     async with asked(GET % b"", gate) as (client, origin):
         status, headers = head_of(await client.read_until(b"\r\n\r\n"))
         assert (status, headers[b"edge-error"]) == (504, b"tunnel_idle")
-        await eventually(lambda: origin.is_closed)
+    assert isinstance(origin.failure, TunnelIdle)
 
 
 async def test_an_exchange_that_outlives_its_connections_time_is_cut() -> None:
     gate = MemoryGate(limits=RelayLimits(idle=timedelta(hours=1), total=IMPATIENT))
     async with asked(GET % b"", gate) as (client, origin):
         await origin.stream.write(b"HTTP/1.1 200 OK\r\n\r\nsome")
-        with pytest.raises(StreamBroken):
+        with pytest.raises(TunnelTooOld):
             await client.read_all()
         client.abort()
-        await eventually(lambda: origin.is_closed)
+    assert isinstance(origin.failure, TunnelTooOld)
 
 
 async def test_a_refused_target_is_told_and_the_connection_goes_on() -> None:
@@ -522,6 +522,18 @@ async def test_bytes_that_come_while_the_origin_decides_on_an_upgrade_are_not_lo
         await origin.stream.write(SWITCH)
         assert await origin.stream.read_exactly(14) == b"early and late"
         await origin.stream.close_write()
+
+
+async def test_an_upgrade_that_breaks_later_is_not_answered_as_a_request() -> None:
+    async with asked(GET % UPGRADE) as (client, origin):
+        await origin.stream.read_until(b"\r\n\r\n")
+        await origin.stream.write(SWITCH)
+        await client.read_until(b"\r\n\r\n")
+        origin.stream.abort(StreamBroken("reset"))
+        with pytest.raises(StreamBroken):
+            await client.read_all()
+        client.abort()
+    assert isinstance(origin.failure, StreamBroken)
 
 
 async def test_an_upgrade_that_the_origin_does_not_take_is_an_ordinary_request() -> None:

@@ -69,7 +69,7 @@ class MemoryStream:
     def abort(self, failure: EdgeError | None = None) -> None:
         if not (self._incoming.has_ended and self._outgoing.has_ended):
             self._incoming.fail(failure or StreamBroken("the stream was aborted"))
-            self._outgoing.fail(StreamBroken("the other side aborted the stream"))
+            self._outgoing.fail(failure or StreamBroken("the other side aborted the stream"))
 
     @property
     def has_ended_writing(self) -> bool:

@@ -25,6 +25,8 @@ class Dialled:
     stream: MemoryStream
     flow: Flow
     is_closed: bool = False
+    failure: BaseException | None = None
+    """What ended it when it did not end properly."""
 
 
 class MemoryGate:
@@ -69,6 +71,9 @@ class MemoryGate:
         self.dialled.put_nowait(dialled)
         try:
             yield Opened(stream=near, peer=self.peer, limits=self.limits, flow=flow)
+        except BaseException as failure:
+            dialled.failure = failure
+            raise
         finally:
             dialled.is_closed = True
             near.abort()
