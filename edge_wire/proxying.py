@@ -1,4 +1,4 @@
-"""Serves one connection of a proxy port: SOCKS5, HTTP, or whichever of them its first byte announces.
+"""Serves one connection of a proxy port: HTTP, SOCKS5, or any of HTTP, SOCKS5 and SOCKS4 by its first byte.
 
 What a client does wrong is answered in its protocol and raises nothing; an exception that is no EdgeError propagates.
 The client's stream is ended in an orderly way; the caller aborts what is left of it. Dialling is the gate's.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
-from edge_wire import socks5
+from edge_wire import socks4, socks5
 from edge_wire.http_answers import Answer
 from edge_wire.http_port import HttpPort
 from edge_wire.proxy_client import ProxyClient
@@ -46,5 +46,7 @@ async def serve_any(
         first = await client.read()
         if first.startswith(bytes([socks5.VERSION])):
             await SocksPort(client, gate).serve_socks5(first)
+        elif first.startswith(bytes([socks4.VERSION])):
+            await SocksPort(client, gate).serve_socks4(first)
         elif first:
             await HttpPort(client, gate, pseudonym=pseudonym, pages=pages).serve(first)

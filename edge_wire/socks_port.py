@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Generic
 
-from edge_wire import socks5
-from edge_wire.errors import EdgeError
+from edge_wire import socks4, socks5
+from edge_wire.errors import EdgeError, Unauthenticated
 from edge_wire.proxy_client import ProxyClient
 from edge_wire.proxy_gate import ProxyGate, RouteT
 from edge_wire.targets import parse_target
@@ -39,6 +39,27 @@ class SocksPort(Generic[RouteT]):
             await self._tunnel(
                 route, request.host, request.port, handshake.rest, answers=(socks5.connected, socks5.failed)
             )
+
+    async def serve_socks4(self, first: bytes = b"") -> None:
+        """As `serve_socks5`; a password can only be empty."""
+        handshake = socks4.Socks4Handshake()
+        handshake.receive(first)
+        while (request := handshake.next_event()) is None:
+            data = await self._client.read()
+            if not data:
+                return
+            handshake.receive(data)
+        if isinstance(request, socks4.Refuse):
+            await self._client.part(request.data)
+            return
+        try:
+            route = await self._gate.admit(request.user, "")
+        except EdgeError as error:
+            is_about_user = isinstance(error, Unauthenticated)
+            await self._client.part(socks4.rejected_user() if is_about_user else socks4.rejected())
+            return
+        answers = (lambda _peer: socks4.granted(), lambda _error: socks4.rejected())
+        await self._tunnel(route, request.host, request.port, handshake.rest, answers=answers)
 
     async def _next_decision(self, handshake: socks5.Socks5Handshake) -> socks5.Login | socks5.Connect | None:
         """Go on until something is to be decided; None when the connection is over."""

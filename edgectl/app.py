@@ -25,8 +25,8 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "exec": Entry("execute", "Run a command on nodes, now, and stream back what it writes."),
-    "proxy": Entry("proxy", "A local HTTP and SOCKS port that comes out at nodes and in their networks."),
-    "tunnel": Entry("tunnel", "Reach a port of a node, or of its network, as if it were here."),
+    "proxy": Entry("proxy", "A local HTTP and SOCKS port that comes out elsewhere."),
+    "tunnel": Entry("tunnel", "Reach a port of a node or of its network from here."),
     "node": Entry("node", "Nodes: list, show, set, alias, move, delete."),
     "cluster": Entry("cluster", "Clusters: list, show, create, set, delete."),
     "enroll-key": Entry("enroll_key", "Enrollment keys: what lets new machines join."),

@@ -15,7 +15,7 @@ from edgectl.options import invocation_of
 from edgectl.tunnelling.proxy import ProxyWishes, exports, run_proxy, run_with_proxy
 from edgectl.tunnelling.routes import Routes, parse_route
 
-app = new_app("A local HTTP and SOCKS port that comes out at nodes and in their networks.")
+app = new_app("A local HTTP and SOCKS port that comes out elsewhere.")
 
 EXAMPLES = """Examples:
 

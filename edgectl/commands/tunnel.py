@@ -13,7 +13,7 @@ from edgectl.app import new_app
 from edgectl.options import invocation_of
 from edgectl.tunnelling.foreground import carry_standard_streams, listen_and_carry
 
-app = new_app("Reach a port of a node, or of its network, as if it were here.")
+app = new_app("Reach a port of a node or of its network from here.")
 
 EXAMPLES = """Examples:
 
@@ -39,7 +39,7 @@ def tunnel(
         bool, typer.Option("--stdio", help="One connection over standard input and output, for ProxyCommand.")
     ] = False,
 ) -> int:
-    """Reach a port of a node, or of its network, as if it were here. Ctrl-C ends it."""
+    """Reach a port of a node or of its network from here. Ctrl-C ends it."""
     invocation = invocation_of(ctx)
     destination = parse_destination(target)
     if stdio:

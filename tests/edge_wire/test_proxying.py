@@ -40,6 +40,7 @@ SOCKS_GREETING = b"\5\1\2"
 SOCKS_LOGIN = b"\1\5gw-01\6secret"
 SOCKS_REQUEST = b"\5\1\0\3\x0bprinter.lan\x23\x8c"
 SOCKS_SUCCESS = b"\5\0\0\1\x0a\0\0\5\0\x50"
+SOCKS4_REQUEST = b"\4\1\x23\x8c\0\0\0\1gw-01\0printer.lan\0"
 CONNECT = b"CONNECT printer.lan:9100 HTTP/1.1\r\nHost: printer.lan:9100\r\n%s\r\n"
 CONNECT_OPEN = CONNECT % b""
 CONNECT_GW = CONNECT % basic("gw-01", "secret")
@@ -325,13 +326,14 @@ HANDSHAKES: list[tuple[Port, bytes, int]] = [
     (http_port, CONNECT_GW, len(ESTABLISHED)),
     (any_port, SOCKS_GREETING + SOCKS_LOGIN + SOCKS_REQUEST, 14),
     (any_port, CONNECT_GW, len(ESTABLISHED)),
+    (any_port, SOCKS4_REQUEST, 8),
 ]
-PORTS = ["socks5", "connect", "any-socks5", "any-connect"]
+PORTS = ["socks5", "connect", "any-socks5", "any-connect", "any-socks4"]
 
 
 @pytest.mark.parametrize(("port", "handshake", "length"), HANDSHAKES, ids=PORTS)
 async def test_a_handshake_cut_at_every_byte_dials_nothing_and_ends(port: Port, handshake: bytes, length: int) -> None:
-    gate = MemoryGate(passwords={"gw-01": "secret"})
+    gate = MemoryGate()
     for size in range(len(handshake)):
         await answers_to(port, gate, handshake[:size])
     assert gate.openings == 0
@@ -339,7 +341,7 @@ async def test_a_handshake_cut_at_every_byte_dials_nothing_and_ends(port: Port, 
 
 @pytest.mark.parametrize(("port", "handshake", "length"), HANDSHAKES, ids=PORTS)
 async def test_a_handshake_split_at_every_byte_opens_the_same_tunnel(port: Port, handshake: bytes, length: int) -> None:
-    gate = MemoryGate(passwords={"gw-01": "secret"})
+    gate = MemoryGate()
     for at in range(1, len(handshake)):
         async with served(port, gate) as client:
             await client.write(handshake[:at])
@@ -354,7 +356,7 @@ async def test_a_handshake_split_at_every_byte_opens_the_same_tunnel(port: Port,
 
 @pytest.mark.parametrize(("port", "handshake", "length"), HANDSHAKES, ids=PORTS)
 async def test_a_handshake_that_never_ends_is_ended(port: Port, handshake: bytes, length: int) -> None:
-    gate = MemoryGate(passwords={"gw-01": "secret"})
+    gate = MemoryGate()
     async with served(port, gate, IMPATIENT) as client:
         answer = bytearray()
         await client.write(handshake[:-1])
@@ -383,7 +385,7 @@ async def test_a_head_that_comes_byte_by_byte_has_one_deadline_in_all() -> None:
 async def test_a_client_that_leaves_while_its_target_is_dialled_ends_the_dialling(
     port: Port, handshake: bytes, length: int
 ) -> None:
-    gate = MemoryGate(passwords={"gw-01": "secret"})
+    gate = MemoryGate()
     gate.answers.clear()
     async with served(port, gate) as client:
         await client.write(handshake)
@@ -396,7 +398,7 @@ async def test_a_client_that_leaves_while_its_target_is_dialled_ends_the_diallin
 async def test_a_client_that_breaks_while_its_target_is_dialled_ends_the_dialling(
     port: Port, handshake: bytes, length: int
 ) -> None:
-    gate = MemoryGate(passwords={"gw-01": "secret"})
+    gate = MemoryGate()
     gate.answers.clear()
     async with served(port, gate) as client:
         await client.write(handshake + b"early")
@@ -409,7 +411,7 @@ async def test_a_client_that_breaks_while_its_target_is_dialled_ends_the_diallin
 async def test_what_a_client_sends_while_its_target_is_dialled_is_not_lost(
     port: Port, handshake: bytes, length: int
 ) -> None:
-    gate = MemoryGate(passwords={"gw-01": "secret"})
+    gate = MemoryGate()
     gate.answers.clear()
     async with served(port, gate) as client:
         await client.write(handshake)
@@ -428,7 +430,7 @@ async def test_what_a_client_sends_while_its_target_is_dialled_is_not_lost(
 
 @pytest.mark.parametrize(("port", "handshake", "length"), HANDSHAKES, ids=PORTS)
 async def test_a_client_that_sent_early_and_ended_has_not_left(port: Port, handshake: bytes, length: int) -> None:
-    gate = MemoryGate(passwords={"gw-01": "secret"})
+    gate = MemoryGate()
     gate.answers.clear()
     async with served(port, gate) as client:
         await client.write(handshake + b"all it has to say")
@@ -450,8 +452,15 @@ async def test_an_unexpected_exception_of_the_gate_propagates(port: Port, handsh
     client, accepted = stream_pair()
     await client.write(handshake)
     with pytest.raises(ZeroDivisionError):
-        await port(accepted, Broken(passwords={}), PATIENT)
+        await port(accepted, Broken(), PATIENT)
     assert (await client.read_all())[:2] in {b"", b"\5\2"}
+
+
+async def test_a_socks4_client_is_told_apart_by_whether_it_is_its_user_that_is_refused() -> None:
+    assert await answers_to(any_port, MemoryGate(passwords={"gw-01": "secret"}), SOCKS4_REQUEST) == b"\0\x5d" + bytes(6)
+    failures = {"printer.lan:9100": TargetRefused()}
+    assert await answers_to(any_port, MemoryGate(failures=failures), SOCKS4_REQUEST) == b"\0\x5b" + bytes(6)
+    assert await answers_to(any_port, MemoryGate(), b"\4\2" + SOCKS4_REQUEST[2:]) == b"\0\x5b" + bytes(6)
 
 
 @pytest.mark.parametrize("first", [b"\0", b"\4", b"\6", b"\xff", b" ", b"\r\n\r\n"])
