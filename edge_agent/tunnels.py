@@ -17,7 +17,7 @@ from edge_wire.channel import open_channel
 from edge_wire.egress import EgressPolicy
 from edge_wire.errors import EdgeError
 from edge_wire.sockets import SocketStream
-from edge_wire.streams import Flow, RelayLimits, relay
+from edge_wire.streams import UNLIMITED, Flow, relay
 from edge_wire.tasks import OwnedTasks
 from edge_wire.tunnel_frames import TunnelStream, from_target, to_failure
 from edge_wire.v1 import session_pb2_grpc
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 _LONGEST_CONNECT = timedelta(minutes=5)
 _FINISH_WITHIN = timedelta(seconds=10)
-_LIMITS = RelayLimits(idle=timedelta(days=365), total=timedelta(days=365))
-"""The admin ends what has been idle or open for too long; what keep-alive finds dead ends by itself."""
 
 Refuse = Callable[[pb.TunnelRefused], None]
 Trust = tuple[str, tuple[bytes, ...]]
@@ -76,7 +74,7 @@ class Tunnels:
         try:
             opened = pb.TunnelOpened(peer=far.peer)
             await conversation.write(pb.TunnelFrame(arrival=pb.TunnelArrival(tunnel_id=tunnel_id, opened=opened)))
-            await relay(near, far, limits=_LIMITS, flow=Flow())
+            await relay(near, far, limits=UNLIMITED, flow=Flow())
             await conversation.finish(_FINISH_WITHIN)
         finally:
             conversation.close()

@@ -50,6 +50,10 @@ class RelayLimits:
     total: timedelta = timedelta(days=1)
 
 
+UNLIMITED = RelayLimits(idle=timedelta(days=365), total=timedelta(days=365))
+"""For whoever leaves it to the admin to say when a tunnel has been idle or open for too long."""
+
+
 @dataclass(kw_only=True)
 class Flow:
     """What moved between two streams so far."""

@@ -47,6 +47,9 @@ def proxy(
             metavar="[ADDR:]PORT", help="Where to listen here. Default: 127.0.0.1:1080, or a free port for a command."
         ),
     ] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Go to the admin's HTTP proxy port instead of its gRPC port.")
+    ] = False,
     auth: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="File with user:password that the port asks for; - is standard input."),
@@ -67,7 +70,7 @@ def proxy(
     if not place.is_loopback and not login:
         raise UsageError(f"{place} is open to others", hint="add --auth FILE with user:password")
     routes = Routes(rules=[parse_route(text) for text in rule or []], via=via)
-    wishes = ProxyWishes(listen=place, routes=routes, login=login)
+    wishes = ProxyWishes(listen=place, routes=routes, login=login, is_direct=direct)
     if argv is None:
         return run_proxy(invocation, wishes)
     if not argv:

@@ -8,15 +8,13 @@ from datetime import timedelta
 
 from edge_wire import calls
 from edge_wire.errors import StreamBroken
-from edge_wire.streams import Flow, Opened, RelayLimits
+from edge_wire.streams import UNLIMITED, Flow, Opened
 from edge_wire.targets import Target
 from edge_wire.tunnel_frames import TunnelStream, to_target
 from edge_wire.v1 import tunnel_pb2 as pb
 from edgectl.connect import Admin
 
 _FINISH_WITHIN = timedelta(seconds=10)
-_LIMITS = RelayLimits(idle=timedelta(days=365), total=timedelta(days=365))
-"""The admin says when a tunnel has been idle or open for too long."""
 
 
 @asynccontextmanager
@@ -29,7 +27,7 @@ async def open_tunnel(admin: Admin, node: str, target: Target) -> AsyncIterator[
         first = await anext(conversation, None)
         if first is None or first.WhichOneof("frame") != "opened":
             raise StreamBroken("the admin answered with something else than an open tunnel")
-        yield Opened(stream=stream, peer=first.opened.peer, limits=_LIMITS, flow=Flow())
+        yield Opened(stream=stream, peer=first.opened.peer, limits=UNLIMITED, flow=Flow())
         if stream.is_over:
             await conversation.finish(_FINISH_WITHIN)
     finally:

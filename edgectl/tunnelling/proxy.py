@@ -22,6 +22,7 @@ from edgectl.invocation import Invocation
 from edgectl.output import emit_object, error_line, note
 from edgectl.secret_store import read_token
 from edgectl.tunnelling.admins import Admins
+from edgectl.tunnelling.direct import DirectTunnels
 from edgectl.tunnelling.local_proxy import LocalGate
 from edgectl.tunnelling.routes import Routes, pac_file
 
@@ -39,6 +40,7 @@ class ProxyWishes:
     routes: Routes
     login: str = field(repr=False)
     """`user:password` that the port asks for; empty when it asks for none."""
+    is_direct: bool
 
 
 def exports(listen: ListenAddress) -> str:
@@ -92,7 +94,9 @@ async def _listening(invocation: Invocation, wishes: ProxyWishes) -> AsyncIterat
     context = find_context(invocation.context)
     admins = Admins(context, read_token(context))
     failures = _Failures(is_quiet=invocation.is_quiet)
-    gate = LocalGate(routes=wishes.routes, login=wishes.login, open_tunnel=admins.open_tunnel, failed=failures.tell)
+    direct = DirectTunnels(admin=admins.first, context=context)
+    way = direct.open_tunnel if wishes.is_direct else admins.open_tunnel
+    gate = LocalGate(routes=wishes.routes, login=wishes.login, open_tunnel=way, failed=failures.tell)
     pages: dict[str, Answer] = {}
 
     async def serve(near: SocketStream) -> None:

@@ -51,6 +51,20 @@ async def test_a_nodes_name_comes_out_at_that_node(one_node: Installation, schem
         assert await program.process.wait() == 130
 
 
+@pytest.mark.parametrize("tls", ["on", "off"])
+async def test_it_goes_to_the_admins_proxy_port_when_told_to(bare: Installation, tls: str) -> None:
+    await bare.start_admin(proxy_tls=tls)
+    async with a_service(web) as port:
+        await bare.add_agent("edge01", egress_allow=[parse_rule(f"127.0.0.1:{port}")])
+        _, listen = await a_proxy(bare, "--direct", "--via", "edge01")
+        for host in (DNS_NAME, "127.0.0.1"):
+            done = await curl("--proxy", f"socks5h://{listen}", f"http://{host}:{port}/")
+            assert (done.code, done.body) == (0, "GET / HTTP/1.1"), done.said
+        done = await curl("--proxy", f"http://{listen}", "http://169.254.169.254/")
+        assert "Edge-Error: target_denied" in done.said
+    assert {item.node.name: item.opened for item in bare.admin._tunnels.census.counters} == {"edge01": 2}
+
+
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
 async def test_rules_and_via_choose_the_node(site: Installation, scheme: str) -> None:
     async with a_service(web) as port:
