@@ -101,7 +101,7 @@ class SocketStream(asyncio.Protocol):
         self._require_open()
         self._is_write_over = True
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            self._shut_down()
         else:
             self._is_read_over = True
         await self._flush()
@@ -133,6 +133,13 @@ class SocketStream(asyncio.Protocol):
         if self._is_read_over and not self._chunks:
             self._close_when_over()
         return data
+
+    def _shut_down(self) -> None:
+        try:
+            self._transport.write_eof()
+        except OSError as error:  # the kernel knows of a reset that asyncio has not told yet
+            self._failure = StreamBroken(f"the connection broke ({_in_words(error)})")
+            raise self._failure from None
 
     async def _flush(self) -> None:
         """Wait until the kernel has everything."""
