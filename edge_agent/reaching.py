@@ -27,7 +27,7 @@ async def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> S
     addresses = _SELF if target.is_self else await _resolve(target, within)
     if not target.is_self:
         policy.check_addresses(target, addresses)
-    failure = TargetUnreachable(f"{target} has no address that can be tried")
+    failures: list[TargetUnreachable] = []
     candidates = addresses[:_ADDRESSES_TRIED]
     for number, address in enumerate(candidates):
         # An address that swallows everything leaves time for the others.
@@ -35,8 +35,8 @@ async def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> S
         try:
             return await connect(address, target.port, share)
         except TargetUnreachable as error:
-            failure = error
-    raise failure
+            failures.append(error)
+    raise failures[0]
 
 
 async def _resolve(target: Target, within: timedelta) -> Sequence[Address]:
