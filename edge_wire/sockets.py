@@ -12,8 +12,10 @@ from edge_wire.errors import EdgeError, StreamBroken, TargetRefused, TargetTimed
 from edge_wire.streams import CHUNK
 from edge_wire.targets import Address
 
-_HELD = 8 * CHUNK
+_HELD = 512 * 1024
 """Bytes of one connection that wait for a reader before the sender is slowed."""
+_UNSENT = 256 * 1024
+"""Bytes that wait for the kernel before a writer is slowed."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
@@ -40,7 +42,7 @@ class SocketStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=4 * CHUNK)
+        transport.set_write_buffer_limits(high=_UNSENT)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:

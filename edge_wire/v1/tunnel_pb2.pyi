@@ -28,7 +28,7 @@ class TunnelFrame(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     END_OF_DATA_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """At most 65,536 bytes."""
+    """At most 262,144 bytes."""
     @_builtins.property
     def open(self) -> Global___OpenTunnel:
         """The first frame of an operator."""
