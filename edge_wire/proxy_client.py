@@ -43,7 +43,7 @@ class ProxyClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """Swallows what came of the client or of a stream: whoever had to know it was told by then."""
         await self.incoming.stop()
-        if not self._has_parted:
+        if not (self._has_parted or isinstance(error, asyncio.CancelledError)):  # a port that stops waits for nobody
             with suppress(EdgeError, TimeoutError):
                 async with asyncio.timeout(self._patience):
                     await self.incoming.close_write()
@@ -92,19 +92,23 @@ class ProxyClient:
         say; an end behind nothing is one that went away.
         """
         loop = asyncio.get_running_loop()
+        is_opening = True
         try:
             async with asyncio.timeout(None) as presence:
 
                 def judge(read: asyncio.Task[bytes]) -> None:
-                    if not read.cancelled() and (read.exception() or not (read.result() or early)):
+                    has_left = not read.cancelled() and (read.exception() or not (read.result() or early))
+                    if has_left and is_opening:
                         presence.reschedule(loop.time())
 
-                watch = loop.call_later(_WATCH_AFTER.total_seconds(), lambda: self.incoming.when_read(judge))
+                watch = loop.call_later(
+                    _WATCH_AFTER.total_seconds(), lambda: self.incoming.begin_read().add_done_callback(judge)
+                )
                 try:
                     return await stack.enter_async_context(opening)
                 finally:
+                    is_opening = False
                     watch.cancel()
-                    self.incoming.forget(judge)
         except TimeoutError:
             if presence.expired():
                 raise ClientGone from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from edge_wire.errors import EdgeError
 from edge_wire.streams import CHUNK, ByteStream
@@ -37,10 +36,6 @@ class ReadAhead:
             self._begun = asyncio.create_task(self._stream.read())
         return self._begun
 
-    def when_read(self, call: Callable[[asyncio.Task[bytes]], None]) -> None:
-        """Begin a read, and call `call` with it once it is done."""
-        self.begin_read().add_done_callback(call)
-
     async def has_left(self) -> bool:
         """Wait until something can be read, and tell whether it is the end or a failure; the next `read` gives it."""
         if self._kept:
@@ -48,11 +43,6 @@ class ReadAhead:
         begun = self.begin_read()
         await asyncio.wait({begun})
         return begun.exception() is not None or not begun.result()
-
-    def forget(self, call: Callable[[asyncio.Task[bytes]], None]) -> None:
-        """Call it no more; the read goes on."""
-        if self._begun is not None:
-            self._begun.remove_done_callback(call)
 
     async def read(self) -> bytes:
         """As ByteStream. Cancelling it loses nothing while it waits for a read that was begun."""

@@ -70,7 +70,8 @@ class SocksPort(Generic[RouteT]):
                 case socks5.Send(data):
                     await self._client.say(data)
                 case socks5.Refuse(data):
-                    await self._client.part(data)
+                    if data:
+                        await self._client.part(data)
                     return None
                 case None:
                     data = await self._client.read()

@@ -19,7 +19,7 @@ from edge_wire.errors import (
     TooManyAttempts,
     TunnelLimitReached,
 )
-from tests.support.byte_streams import stream_pair
+from tests.support.byte_streams import MemoryStream, stream_pair
 from tests.support.eventually import eventually
 from tests.support.proxy_clients import (
     IMPATIENT,
@@ -441,6 +441,41 @@ async def test_a_client_that_sent_early_and_ended_has_not_left(port: Port, hands
         target = await dialled(gate)
         assert await target.stream.read_all() == b"all it has to say"
         await target.stream.close_write()
+
+
+@pytest.mark.parametrize(("port", "handshake", "length"), HANDSHAKES, ids=PORTS)
+async def test_an_end_that_comes_together_with_the_targets_answer_is_passed_on(
+    port: Port, handshake: bytes, length: int
+) -> None:
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context))
+    gate = MemoryGate()
+    gate.answers.clear()
+    async with served(port, gate) as client:
+        await client.write(handshake)
+        await eventually(lambda: gate.openings == 1 and client.is_awaited)
+        await client.close_write()
+        gate.answers.set()
+        target = await dialled(gate)
+        assert await target.stream.read() == b""
+        await target.stream.write(b"answer")
+        await target.stream.close_write()
+        assert (await client.read_all())[length:] == b"answer"
+    assert failures == []
+
+
+async def test_a_port_that_is_stopped_does_not_wait_for_its_client() -> None:
+    class Stuck(MemoryStream):
+        async def close_write(self) -> None:
+            await asyncio.Event().wait()
+
+    client, accepted = stream_pair()
+    serving = asyncio.create_task(http_port(Stuck(accepted._incoming, accepted._outgoing), MemoryGate(), PATIENT))
+    await eventually(lambda: client.is_awaited)
+    serving.cancel()
+    done, _ = await asyncio.wait({serving}, timeout=10)
+    assert done
+    assert serving.cancelled()
 
 
 @pytest.mark.parametrize(("port", "handshake", "length"), HANDSHAKES, ids=PORTS)

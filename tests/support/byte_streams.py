@@ -16,6 +16,7 @@ class _Direction:
         self.buffer = bytearray()
         self.has_ended = False
         self.end_was_read = False
+        self.readers = 0
         self.failure: EdgeError | None = None
         self._changed = asyncio.Event()
 
@@ -27,7 +28,11 @@ class _Direction:
         self.tell()
 
     async def get(self) -> bytes:
-        await self._until(lambda: bool(self.buffer) or self.has_ended)
+        self.readers += 1
+        try:
+            await self._until(lambda: bool(self.buffer) or self.has_ended)
+        finally:
+            self.readers -= 1
         if self.failure is not None and not self.buffer:
             raise self.failure
         data = bytes(self.buffer[:ROOM])
@@ -78,6 +83,11 @@ class MemoryStream:
     @property
     def end_was_read(self) -> bool:
         return self._outgoing.end_was_read
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the other side waits for more."""
+        return self._outgoing.readers > 0 and not self._outgoing.buffer
 
     @property
     def has_been_read(self) -> bool:
