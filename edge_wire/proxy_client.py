@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Self
 
@@ -53,15 +54,21 @@ class ProxyClient:
         """All reads from now on share one patience."""
         self._deadline = asyncio.get_running_loop().time() + self._patience
 
-    async def read(self) -> bytes:
-        """More of what it wants, b"" at its end; raises ClientSlow after the deadline, and ClientGone."""
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """For reads and writes of `incoming` only: raises ClientSlow at the deadline, and ClientGone."""
         try:
             async with asyncio.timeout_at(self._deadline):
-                return await self.incoming.read()
+                yield
         except TimeoutError:
             raise ClientSlow from None
         except EdgeError:
             raise ClientGone from None
+
+    async def read(self) -> bytes:
+        """More of what it wants, b"" at its end; raises as `in_time`."""
+        async with self.in_time():
+            return await self.incoming.read()
 
     async def say(self, data: bytes) -> None:
         """Send an answer, or raise ClientGone."""
@@ -117,4 +124,5 @@ class ProxyClient:
     async def relay(self, opened: Opened, *, early: bytes) -> None:
         """Let bytes flow, those first that the client sent too early; raises what `relay` raises."""
         self.incoming.keep(early)
+        self._has_parted = True
         await relay(self.incoming.plain, opened.stream, limits=opened.limits, flow=opened.flow)

@@ -63,21 +63,26 @@ class SocksPort(Generic[RouteT]):
 
     async def _next_decision(self, handshake: socks5.Socks5Handshake) -> socks5.Login | socks5.Connect | None:
         """Go on until something is to be decided; None when the connection is over."""
+        async with self._client.in_time():
+            event = await self._talk(handshake)
+        if not isinstance(event, socks5.Refuse):
+            return event
+        if event.data:
+            await self._client.part(event.data)
+        return None
+
+    async def _talk(self, handshake: socks5.Socks5Handshake) -> socks5.Login | socks5.Connect | socks5.Refuse | None:
+        """Read and answer up to what is not only that; None when the client has ended."""
         while True:
-            match handshake.next_event():
-                case socks5.Login() | socks5.Connect() as decision:
-                    return decision
-                case socks5.Send(data):
-                    await self._client.say(data)
-                case socks5.Refuse(data):
-                    if data:
-                        await self._client.part(data)
-                    return None
-                case None:
-                    data = await self._client.read()
-                    if not data:
-                        return None
-                    handshake.receive(data)
+            event = handshake.next_event()
+            if isinstance(event, socks5.Send):
+                await self._client.incoming.write(event.data)
+            elif event is not None:
+                return event
+            elif data := await self._client.incoming.read():
+                handshake.receive(data)
+            else:
+                return None
 
     async def _turn_away(self, handshake: socks5.Socks5Handshake, login: socks5.Login, error: EdgeError) -> None:
         """Who brought no login awaits the first answer of ours to the request."""
