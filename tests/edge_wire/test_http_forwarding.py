@@ -97,6 +97,12 @@ def test_other_forms_and_schemes_are_refused_with_a_hint(uri: str, hint: str) ->
     assert hint in raised.value.answer.text
 
 
+def test_a_user_name_in_a_uri_is_refused_with_a_hint() -> None:
+    with pytest.raises(TargetInvalid, match="the URI has a user name") as raised:
+        read_resource(request_of("GET", "http://user:password@printer.lan/"))
+    assert "Authorization" in raised.value.hint
+
+
 def test_options_for_the_whole_server() -> None:
     assert sent_on("OPTIONS", "http://printer.lan").target == b"*"
     assert sent_on("OPTIONS", "http://printer.lan/").target == b"/"
