@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections import deque
 from datetime import timedelta
 
+from edge_wire import splice
 from edge_wire.errors import EdgeError, StreamBroken, TargetRefused, TargetTimedOut, TargetUnreachable
+from edge_wire.splice import Heir, Spliceable
+from edge_wire.splicer import reset_on_close
 from edge_wire.streams import CHUNK
 from edge_wire.targets import Address
 
@@ -16,10 +18,9 @@ _HELD = 512 * 1024
 """Bytes of one connection that wait for a reader before the sender is slowed."""
 _UNSENT = 256 * 1024
 """Bytes that wait for the kernel before a writer is slowed."""
-_AT_ONCE = struct.pack("ii", 1, 0)
 
 
-class SocketStream(asyncio.Protocol):
+class SocketStream(asyncio.Protocol, Spliceable):
     """A connection as a ByteStream; also the asyncio protocol that a listener or a dial makes for it.
 
     TLS has no half-close here: ending our direction ends the connection once everything is sent.
@@ -33,6 +34,7 @@ class SocketStream(asyncio.Protocol):
         self._is_read_over = False
         self._is_write_over = False
         self._failure: EdgeError | None = None
+        self._heir: Heir | None = None
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -98,6 +100,9 @@ class SocketStream(asyncio.Protocol):
             self._require_open()
 
     async def close_write(self) -> None:
+        if self._heir is not None:
+            self._heir.close_write()
+            return
         if self._is_write_over:
             return
         self._require_open()
@@ -106,20 +111,55 @@ class SocketStream(asyncio.Protocol):
             self._shut_down()
         else:
             self._is_read_over = True
-        await self._flush()
+        await self.flush()
         self._close_when_over()
 
     def abort(self, failure: EdgeError | None = None) -> None:
+        if self._heir is not None:
+            self._heir.abort(failure)
+            return
         if self._is_read_over and self._is_write_over:
             self._transport.close()
             return
         self._failure = self._failure or failure or StreamBroken("the connection was given up")
-        # Without this the kernel would end it properly, and what is missing would look complete.
         if not self._transport.is_closing():
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            reset_on_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
         self._changed.set()
         self._has_room.set()
+
+    # --- what a Spliceable does
+
+    @property
+    def is_spliceable(self) -> bool:
+        return splice.IS_AVAILABLE and self._transport.can_write_eof()  # which TLS cannot
+
+    @property
+    def is_detachable(self) -> bool:
+        is_whole = self._failure is None and not self._transport.is_closing()
+        return is_whole and self._transport.get_write_buffer_size() == 0
+
+    async def flush(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(high=0)
+        await self._has_room.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def duplicate(self) -> socket.socket:
+        copy: socket.socket = self._transport.get_extra_info("socket").dup()
+        return copy
+
+    def detach(self, heir: Heir) -> bytes:
+        # Nothing may be awaited here: bytes would arrive in between. Aborting closes our handle, and resets nothing
+        # because there is another one.
+        self._transport.pause_reading()
+        first = b"".join(self._chunks)
+        self._chunks.clear()
+        self._heir = heir
+        self._failure = StreamBroken("the connection was given away")
+        self._transport.abort()
+        return first
 
     def _take(self) -> bytes:
         data = self._chunks[0]
@@ -142,14 +182,6 @@ class SocketStream(asyncio.Protocol):
         except OSError as error:  # the kernel knows of a reset that asyncio has not told yet
             self._failure = StreamBroken(f"the connection broke ({_in_words(error)})")
             raise self._failure from None
-
-    async def _flush(self) -> None:
-        """Wait until the kernel has everything."""
-        if not self._transport.is_closing():
-            self._transport.set_write_buffer_limits(high=0)
-        await self._has_room.wait()
-        if self._failure is not None:
-            raise self._failure
 
     def _close_when_over(self) -> None:
         if self._is_read_over and self._is_write_over:

@@ -6,16 +6,23 @@ A stream is a socket, a tunnel inside a gRPC call, or standard input and output.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from time import monotonic
+from typing import Any, Protocol
 
 from edge_wire.errors import EdgeError, TunnelIdle, TunnelTooOld
+from edge_wire.splice import Splice, Spliceable, hand_over
+
+log = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
 """Bytes that a stream gives at once at most: what a message of a tunnel carries. A message of gRPC costs as much as
 these bytes do: with a quarter of it a tunnel through a session has half the throughput."""
+BULKY = 1024 * 1024
+"""Once so many bytes have moved between two plain connections, the kernel joins them: it is no use for short ones."""
 
 
 class ByteStream(Protocol):
@@ -57,23 +64,23 @@ UNLIMITED = RelayLimits(idle=timedelta(days=365), total=timedelta(days=365))
 
 @dataclass(kw_only=True)
 class Flow:
-    """What moved between two streams so far."""
+    """What moved between two streams so far. Counted in one thread at a time."""
 
     sent: int = 0
     """Bytes from the near stream to the far one."""
     received: int = 0
     """Bytes from the far stream to the near one."""
-    moved_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    moved_at: float = field(default_factory=monotonic)
 
     def count_sent(self, size: int) -> None:
         """Bytes went from the near stream to the far one."""
         self.sent += size
-        self.moved_at = asyncio.get_running_loop().time()
+        self.moved_at = monotonic()
 
     def count_received(self, size: int) -> None:
         """Bytes went from the far stream to the near one."""
         self.received += size
-        self.moved_at = asyncio.get_running_loop().time()
+        self.moved_at = monotonic()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +100,12 @@ async def relay(near: ByteStream, far: ByteStream, *, limits: RelayLimits, flow:
 
     Raises what broke one of them, TunnelIdle or TunnelTooOld; then both have been aborted.
     """
-    pumps = {
-        asyncio.create_task(_pump(near, far, flow.count_sent)),
-        asyncio.create_task(_pump(far, near, flow.count_received)),
-    }
+    joint = _Joint(near, far, flow)
+    ends_at = monotonic() + limits.total.total_seconds()
+    is_over = False
     try:
-        await _finish(pumps, limits, flow)
+        while not is_over:
+            is_over = await _finish(joint.pumps(), limits=limits, ends_at=ends_at, flow=flow)
     except EdgeError as failure:
         near.abort(failure)
         far.abort(failure)
@@ -108,30 +115,87 @@ async def relay(near: ByteStream, far: ByteStream, *, limits: RelayLimits, flow:
         far.abort()
         raise
     finally:
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        await joint.wait_until_gone()
 
 
-async def _pump(source: ByteStream, sink: ByteStream, count: Callable[[int], None]) -> None:
-    while data := await source.read():
-        await sink.write(data)
-        count(len(data))
-    await sink.close_write()
+class _Joint:
+    """Two streams, and what moves bytes between them: this process, or the kernel once that is worth it."""
+
+    def __init__(self, near: ByteStream, far: ByteStream, flow: Flow) -> None:
+        self._near = near
+        self._far = far
+        self._flow = flow
+        self._can_splice = all(isinstance(stream, Spliceable) and stream.is_spliceable for stream in (near, far))
+        self._splice: Splice | None = None
+
+    def pumps(self) -> list[Coroutine[Any, Any, bool]]:
+        """What is to run now. Each returns whether it came to its end; if not, ask again: others take over."""
+        if self._is_bulky() and self._try_to_splice():
+            return [self._watch()]
+        return [
+            self._pump(self._near, self._far, self._flow.count_sent),
+            self._pump(self._far, self._near, self._flow.count_received),
+        ]
+
+    async def wait_until_gone(self) -> None:
+        """Wait until the kernel has let go."""
+        if self._splice is not None:
+            await self._splice.wait_until_gone()
+
+    async def _pump(self, source: ByteStream, sink: ByteStream, count: Callable[[int], None]) -> bool:
+        while data := await source.read():
+            try:
+                await sink.write(data)
+            finally:  # the sink has it, even if the wait for more room was given up
+                count(len(data))
+            if self._is_bulky() and isinstance(source, Spliceable) and isinstance(sink, Spliceable):
+                await sink.flush()
+                if source.is_detachable and sink.is_detachable:
+                    return False
+        await sink.close_write()
+        return True
+
+    async def _watch(self) -> bool:
+        assert self._splice is not None
+        await self._splice.wait()
+        return True
+
+    def _is_bulky(self) -> bool:
+        return self._can_splice and self._flow.sent + self._flow.received >= BULKY
+
+    def _try_to_splice(self) -> bool:
+        """Never waits for a connection that cannot be given away just now: its peer may be waiting for ours."""
+        near, far, flow = self._near, self._far, self._flow
+        if not (isinstance(near, Spliceable) and isinstance(far, Spliceable)):
+            return False
+        try:
+            self._splice = hand_over(near, far, sent=flow.count_sent, received=flow.count_received)
+        except OSError as error:
+            log.warning("connections are not joined in the kernel: %s", error.strerror)
+            self._can_splice = False
+        return self._splice is not None
 
 
-async def _finish(pumps: set[asyncio.Task[None]], limits: RelayLimits, flow: Flow) -> None:
-    """Wait for the pumps. Looking for idleness is a wait of its own: a time-out around a read would lose its bytes."""
-    clock = asyncio.get_running_loop().time
-    ends_at = clock() + limits.total.total_seconds()
-    running = pumps
-    while running:
-        idle_at = flow.moved_at + limits.idle.total_seconds()
-        timeout = max(0.0, min(idle_at, ends_at) - clock())
-        done, running = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        for pump in done:
-            pump.result()
-        if running and clock() >= ends_at:
-            raise TunnelTooOld(f"the tunnel has been open for {limits.total}")
-        if running and clock() >= flow.moved_at + limits.idle.total_seconds():
-            raise TunnelIdle(f"nothing moved in the tunnel for {limits.idle}")
+async def _finish(pumps: list[Coroutine[Any, Any, bool]], *, limits: RelayLimits, ends_at: float, flow: Flow) -> bool:
+    """Run the pumps until all have ended or one says that others take over; returns whether all have ended.
+
+    Looking for idleness is a wait of its own: a time-out around a read would lose its bytes.
+    """
+    tasks = {asyncio.create_task(pump) for pump in pumps}
+    running = tasks
+    try:
+        while running:
+            idle_at = flow.moved_at + limits.idle.total_seconds()
+            timeout = max(0.0, min(idle_at, ends_at) - monotonic())
+            done, running = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not all(pump.result() for pump in done):
+                return False
+            if running and monotonic() >= ends_at:
+                raise TunnelTooOld(f"the tunnel has been open for {limits.total}")
+            if running and monotonic() >= flow.moved_at + limits.idle.total_seconds():
+                raise TunnelIdle(f"nothing moved in the tunnel for {limits.idle}")
+        return True
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,73 +5,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from ipaddress import ip_address
 
 import pytest
 
+from edge_wire import streams
 from edge_wire.errors import StreamBroken, TargetRefused, TargetTimedOut, TargetUnreachable, TunnelIdle, TunnelTooOld
 from edge_wire.listener import ListenAddress, Listener
 from edge_wire.sockets import SocketStream, connect
-from edge_wire.streams import CHUNK, Flow, RelayLimits, relay
+from edge_wire.streams import CHUNK, RelayLimits
+from tests.support.relays import LOOPBACK, WITHIN, a_pair, everything, joined
 
-LOOPBACK = ip_address("127.0.0.1")
-WITHIN = timedelta(seconds=5)
-
-
-@asynccontextmanager
-async def a_pair() -> AsyncIterator[tuple[SocketStream, SocketStream]]:
-    """The two ends of one connection."""
-    accepted: asyncio.Queue[SocketStream] = asyncio.Queue()
-    left = asyncio.Event()
-
-    async def serve(stream: SocketStream) -> None:
-        accepted.put_nowait(stream)
-        await left.wait()
-
-    listener = Listener(serve)
-    place = await listener.open(ListenAddress(host="127.0.0.1", port=0))
-    ours = await connect(LOOPBACK, place.port, WITHIN)
-    try:
-        yield ours, await accepted.get()
-    finally:
-        left.set()
-        ours.abort()
-        await listener.stop()
+NEVER = 1 << 62
+each_pump = pytest.mark.usefixtures("bulky")
 
 
-class Joined:
-    """client ─ near │ relay │ far ─ server"""
-
-    def __init__(self, client: SocketStream, server: SocketStream, task: asyncio.Task[None], flow: Flow) -> None:
-        self.client = client
-        self.server = server
-        self.task = task
-        self.flow = flow
+@pytest.fixture(params=[NEVER, 0, 100_000], ids=["asyncio", "kernel", "both"])
+def bulky(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many bytes this process moves before the kernel does."""
+    size: int = request.param
+    monkeypatch.setattr(streams, "BULKY", size)
+    return size
 
 
-@asynccontextmanager
-async def joined(limits: RelayLimits | None = None) -> AsyncIterator[Joined]:
-    async with a_pair() as (client, near), a_pair() as (far, server):
-        flow = Flow()
-        task = asyncio.create_task(relay(near, far, limits=limits or RelayLimits(), flow=flow))
-        try:
-            yield Joined(client, server, task, flow)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def everything(stream: SocketStream) -> bytes:
-    parts = []
-    while data := await stream.read():
-        assert len(data) <= CHUNK
-        parts.append(data)
-    return b"".join(parts)
-
-
+@each_pump
 async def test_what_is_said_arrives_whole_and_both_ends_end_properly() -> None:
     question, answer = os.urandom(3_000_000), os.urandom(5_000_000)
     async with joined() as both:
@@ -92,6 +50,7 @@ async def test_what_is_said_arrives_whole_and_both_ends_end_properly() -> None:
         assert (both.flow.sent, both.flow.received) == (len(question), len(answer))
 
 
+@each_pump
 async def test_a_direction_that_ends_leaves_the_other_one_alone() -> None:
     async with joined() as both:
         await both.server.close_write()
@@ -101,6 +60,7 @@ async def test_a_direction_that_ends_leaves_the_other_one_alone() -> None:
         assert not both.task.done()
 
 
+@each_pump
 async def test_a_reset_is_passed_on_as_a_reset() -> None:
     async with joined() as both:
         await both.client.write(b"half of it")
@@ -112,6 +72,7 @@ async def test_a_reset_is_passed_on_as_a_reset() -> None:
             await both.task
 
 
+@each_pump
 async def test_a_slow_reader_slows_the_writer() -> None:
     async with joined() as both:
         written = 0
@@ -131,6 +92,7 @@ async def test_a_slow_reader_slows_the_writer() -> None:
         writing.cancel()
 
 
+@each_pump
 async def test_what_does_not_move_for_too_long_is_ended() -> None:
     async with joined(RelayLimits(idle=timedelta(milliseconds=200))) as both:
         with pytest.raises(TunnelIdle):
@@ -139,6 +101,7 @@ async def test_what_does_not_move_for_too_long_is_ended() -> None:
             await both.client.read()
 
 
+@each_pump
 async def test_what_moves_is_not_idle() -> None:
     async with joined(RelayLimits(idle=timedelta(seconds=1))) as both:
         for _ in range(4):
@@ -148,12 +111,14 @@ async def test_what_moves_is_not_idle() -> None:
         assert not both.task.done()
 
 
+@each_pump
 async def test_even_what_moves_ends_with_its_time() -> None:
     async with joined(RelayLimits(total=timedelta(milliseconds=200))) as both:
         with pytest.raises(TunnelTooOld):
             await both.task
 
 
+@each_pump
 async def test_a_relay_that_is_cancelled_leaves_nothing_open() -> None:
     async with joined() as both:
         await both.client.write(b"x")
