@@ -68,8 +68,8 @@ class HttpPort(Generic[RouteT]):
         skip_body(connection)
         early = connection.trailing_data[0]
         async with AsyncExitStack() as stack:
-            opening = self._gate.open(admitted.route, admitted.resource.target)
             try:
+                opening = self._gate.open(admitted.route, admitted.resource.target)
                 opened = await self._client.wait_for(opening, stack, early=early)
             except EdgeError as error:
                 return Reply(admitted=admitted, answer=answer_to(error))
