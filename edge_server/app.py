@@ -88,6 +88,8 @@ from edge_wire.version import PROGRAM
 
 log = logging.getLogger(__name__)
 
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
+
 
 def utc_now() -> datetime:
     """The admin's clock."""
@@ -330,8 +332,7 @@ class AdminApp:
     def _open_port(self, identity: Identity) -> Address:
         host = self._settings.grpc_listen.rpartition(":")[0]
         port = listen(self._server, self._settings.grpc_listen, identity)
-        is_everywhere = host in {"0.0.0.0", "[::]"}  # noqa: S104  # compared, not bound
-        reached = primary_address() if is_everywhere else host
+        reached = primary_address() if host.strip("[]") in _EVERYWHERE else host
         return Address(port=port, urls=self._settings.admin_urls or [f"https://{reached}:{port}"])
 
     def _builtins(self) -> list[BuiltinKey]:
@@ -387,8 +388,10 @@ def _keep(settings: Settings) -> Keep:
 def _hosts(settings: Settings) -> list[str]:
     """What this machine is reached by, for clients of the proxies that check names as the web does."""
     named = [target_of(url).rpartition(":")[0].strip("[]") for url in settings.admin_urls]
-    hosts = ["localhost", "127.0.0.1", "::1", primary_address(), socket.gethostname(), *named]
-    return list(dict.fromkeys(host for host in hosts if host.isascii()))
+    listens = (settings.grpc_listen, settings.http_proxy_listen, settings.socks5_proxy_listen)
+    bound = [parse_listen(listen).host for listen in listens if listen and listen != NO_LISTENER]
+    hosts = ["localhost", "127.0.0.1", "::1", primary_address(), socket.gethostname(), *bound, *named]
+    return list(dict.fromkeys(host for host in hosts if host.isascii() and host not in _EVERYWHERE))
 
 
 def _proxy_address(settings: Settings, listen: str | None, port: int) -> ProxyAddress | None:

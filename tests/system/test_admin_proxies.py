@@ -131,6 +131,18 @@ async def test_with_tls_curl_knows_the_proxy_by_the_installations_ca(bare: Insta
         assert done.code == 60, done.said  # unknown to whoever does not trust the CA
 
 
+async def test_with_tls_it_is_known_by_the_address_on_which_it_listens(bare: Installation, tmp_path: Path) -> None:
+    admin = await bare.start_admin(proxy_tls="on", http_proxy_listen="127.0.0.2:0")
+    await bare.add_agent("edge01")
+    ca = tmp_path / "ca.pem"
+    ca.write_text(ssl.DER_cert_to_PEM_cert(admin.authority.der))
+    assert admin.proxies.http is not None
+    async with a_service(web) as port:
+        proxy = ["--proxy", f"https://{admin.proxies.http.address}", "--proxy-user", f"_:{MASTER_KEY}"]
+        done = await curl("--proxy-cacert", str(ca), *proxy, f"http://{DNS_NAME}:{port}/x")
+        assert (done.code, done.body) == (0, "GET /x HTTP/1.1"), done.said
+
+
 async def test_off_loopback_without_tls_the_master_key_is_refused(bare: Installation) -> None:
     everywhere = "0.0.0.0:0"
     admin = await bare.start_admin(
