@@ -32,7 +32,21 @@ TOOLS = [
     "sleep",
     "sort",
 ]
-TEST_PROGRAMS = ["initdb", "ip", "faketime", "ps", "openssl", "git", "curl", "less", "zsh", "fish"]
+TEST_PROGRAMS = [
+    "initdb",
+    "ip",
+    "faketime",
+    "ps",
+    "openssl",
+    "git",
+    "curl",
+    "ssh",
+    "sshd",
+    "proxychains4",
+    "less",
+    "zsh",
+    "fish",
+]
 
 PYTHON = r"""#!/bin/bash
 here=CHECKOUT
@@ -129,7 +143,7 @@ def test_an_ordinary_user_gets_one_line_to_paste_and_nothing_changes(checkout: C
     explanation, line = stderr.splitlines()
     assert "nothing was changed" in explanation
     assert line.startswith("sudo apt install --no-install-recommends ")
-    assert line.endswith("faketime procps openssl git curl less zsh fish")
+    assert line.endswith("git curl openssh-client proxychains4 less zsh fish")
     assert checkout.tree() == before
 
 

@@ -1,4 +1,4 @@
-"""Two network namespaces joined by a cable, for tests that need machines with different addresses.
+"""Network namespaces joined by cables, for tests that need machines with different addresses.
 
 Everything is made inside the namespaces: the machine's own interfaces, addresses and routes are never touched.
 """
@@ -6,7 +6,7 @@ Everything is made inside the namespaces: the machine's own interfaces, addresse
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,7 +29,7 @@ class Namespace:
 
     def run(self, argv: Sequence[str], *, env: dict[str, str] | None = None) -> str:
         """Run a program to its end and return its stdout; a failure raises with what it printed."""
-        return _run(self._enter(argv), env=env)
+        return _run([*self.enter, *argv], env=env)
 
     def popen(
         self,
@@ -41,7 +41,7 @@ class Namespace:
         stderr: int | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start a program; whatever still runs is killed when the namespaces go."""
-        child = subprocess.Popen(self._enter(argv), env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        child = subprocess.Popen([*self.enter, *argv], env=env, stdin=stdin, stdout=stdout, stderr=stderr)
         self._children.append(child)
         return child
 
@@ -53,8 +53,10 @@ class Namespace:
         for child in self._children:
             child.wait(COMMAND_LIMIT.total_seconds())
 
-    def _enter(self, argv: Sequence[str]) -> list[str]:
-        return ["ip", "netns", "exec", self.name, *argv]
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What stands before a command line that is to run there."""
+        return ("ip", "netns", "exec", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +83,18 @@ def joined_namespaces() -> Iterator[NamespacePair]:
     name = unique_name()
     left = Namespace(name=f"{name}-left", address="10.77.0.1")
     right = Namespace(name=f"{name}-right", address="10.77.0.2")
-    with ExitStack() as cleanup:
-        for side in (left, right):
-            cleanup.callback(remove, side.name)
-            _run(["ip", "netns", "add", side.name])
-            cleanup.callback(side.kill_all)
-        cable = ["name", INTERFACE, "netns"]
-        _run(["ip", "link", "add", *cable, left.name, "type", "veth", "peer", *cable, right.name])
-        for side in (left, right):
-            _run(["ip", "-n", side.name, "address", "add", f"{side.address}/30", "dev", INTERFACE])
-            _run(["ip", "-n", side.name, "link", "set", INTERFACE, "up"])
-            _run(["ip", "-n", side.name, "link", "set", "lo", "up"])
+    with _made(left), _made(right):
+        _lay_cable(INTERFACE, {left.name: left.address, right.name: right.address})
         yield NamespacePair(left=left, right=right)
+
+
+@contextmanager
+def lan_behind(gateway: Namespace) -> Iterator[Namespace]:
+    """Build a machine that only this one reaches: by a second cable, on which the gateway's address ends in 1."""
+    machine = Namespace(name=f"{gateway.name}-lan", address="10.78.0.2")
+    with _made(machine):
+        _lay_cable("lan0", {gateway.name: "10.78.0.1", machine.name: machine.address})
+        yield machine
 
 
 @pytest.fixture
@@ -131,6 +133,26 @@ def remove_abandoned() -> None:
     for name in abandoned(names()):
         Namespace(name=name, address="").kill_all()
         remove(name)
+
+
+@contextmanager
+def _made(namespace: Namespace) -> Iterator[None]:
+    with ExitStack() as cleanup:
+        cleanup.callback(remove, namespace.name)
+        _run(["ip", "netns", "add", namespace.name])
+        cleanup.callback(namespace.kill_all)
+        _run(["ip", "-n", namespace.name, "link", "set", "lo", "up"])
+        yield
+
+
+def _lay_cable(interface: str, ends: Mapping[str, str]) -> None:
+    """Join two namespaces, each of which gets an interface of this name with this address."""
+    first, second = ends
+    cable = ["name", interface, "netns"]
+    _run(["ip", "link", "add", *cable, first, "type", "veth", "peer", *cable, second])
+    for name, address in ends.items():
+        _run(["ip", "-n", name, "address", "add", f"{address}/30", "dev", interface])
+        _run(["ip", "-n", name, "link", "set", interface, "up"])
 
 
 def _run(argv: Sequence[str], *, env: dict[str, str] | None = None) -> str:

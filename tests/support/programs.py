@@ -106,9 +106,13 @@ async def run_program(
     module: str, *words: str, environ: Mapping[str, str], stdin: bytes = b"", prefix: Sequence[str] = ()
 ) -> Finished:
     """Run one of our programs to its end."""
+    return await run_command(*prefix, *module_argv(module, words), environ=environ, stdin=stdin)
+
+
+async def run_command(*argv: str, environ: Mapping[str, str], stdin: bytes = b"") -> Finished:
+    """Run any program to its end."""
     process = await asyncio.create_subprocess_exec(
-        *prefix,
-        *module_argv(module, words),
+        *argv,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

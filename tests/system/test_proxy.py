@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from edge_wire.v1 import admin_pb2
 from tests.support.curl import curl, web
 from tests.support.eventually import eventually
 from tests.support.harness import Installation
+from tests.support.local_ports import listen_address
 from tests.support.programs import Program
-from tests.support.schemas import check
 from tests.support.services import a_service
 
 DNS_NAME = "node-edge01.cluster-default.nm.internal"
@@ -29,14 +28,7 @@ async def one_node(site: Installation) -> Installation:
 async def a_proxy(site: Installation, *words: str) -> tuple[Program, str]:
     """The program, and `address:port` of its local port."""
     program = await site.start_edgectl("proxy", "--listen", "127.0.0.1:0", "-o", "jsonl", *words)
-
-    def first_line() -> str:
-        assert program.is_running, program.output
-        return program.output.partition("\n")[0] if "\n" in program.output else ""
-
-    row = json.loads(await eventually(first_line, what="the proxy to listen"))
-    check(row)
-    return program, row["listen"]
+    return program, await listen_address(program)
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from datetime import timedelta
@@ -14,8 +13,8 @@ from edge_wire.errors import StreamBroken
 from edge_wire.sockets import SocketStream, connect
 from tests.support.eventually import eventually
 from tests.support.harness import Installation
+from tests.support.local_ports import listen_address
 from tests.support.programs import Program
-from tests.support.schemas import check
 from tests.support.services import a_service, echo
 
 WITHIN = timedelta(seconds=5)
@@ -29,14 +28,7 @@ async def one_node(site: Installation) -> Installation:
 
 async def listening(program: Program) -> int:
     """The local port of a running `edgectl tunnel -o jsonl`."""
-
-    def first_line() -> str:
-        assert program.is_running, program.output
-        return program.output.partition("\n")[0] if "\n" in program.output else ""
-
-    row = json.loads(await eventually(first_line, what="the tunnel to listen"))
-    check(row)
-    return int(row["listen"].rpartition(":")[2])
+    return int((await listen_address(program)).rpartition(":")[2])
 
 
 async def reached(port: int) -> SocketStream:
