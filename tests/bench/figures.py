@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 PROMISED = ("vs_clush_cold", "vs_clush_warm", "vs_bare_grpc_1000", "per_node_10000_vs_1000")
-"""Ratios that are in every report; null where they were not measured."""
+"""Ratios that are in every report of exec; null where they were not measured."""
 
 
 @dataclass
@@ -48,10 +48,12 @@ class Figure:
 class Report:
     """Figures by name, ratios of their medians, and what a reader must know of the run."""
 
-    def __init__(self, machine: Mapping[str, Any]) -> None:
+    def __init__(self, machine: Mapping[str, Any], promised: Sequence[str] = PROMISED) -> None:
         self._machine = machine
+        self._promised = promised
         self._figures: dict[str, Figure] = {}
         self._ratios: dict[str, tuple[str, str, float]] = {}
+        self._worst: dict[str, tuple[Sequence[str], Callable[[Iterable[float]], float]]] = {}
         self._curves: dict[str, Sequence[tuple[float, float]]] = {}
         self._notes: list[str] = []
         self.is_counting = True
@@ -71,6 +73,10 @@ class Report:
         """Report the ratio of two medians, times `scale`, once both were measured."""
         self._ratios[name] = (figure, to, scale)
 
+    def compare_worst(self, name: str, ratios: Sequence[str], *, worst: Callable[[Iterable[float]], float]) -> None:
+        """Report the worst of some ratios, once all are there."""
+        self._worst[name] = (ratios, worst)
+
     def curve(self, name: str, points: Sequence[tuple[float, float]]) -> None:
         """Note how something went: (x, y) in order of x."""
         self._curves[name] = points
@@ -82,10 +88,13 @@ class Report:
 
     def ratios(self) -> dict[str, float | None]:
         """Every ratio; None where one side is missing."""
-        found: dict[str, float | None] = dict.fromkeys(PROMISED)
+        found: dict[str, float | None] = dict.fromkeys(self._promised)
         for name, (figure, to, scale) in self._ratios.items():
             if figure in self._figures and to in self._figures and self._figures[to].median:
                 found[name] = _rounded(scale * self._figures[figure].median / self._figures[to].median)
+        for name, (ratios, worst) in self._worst.items():
+            values = [value for ratio in ratios if (value := found.get(ratio)) is not None]
+            found[name] = worst(values) if len(values) == len(ratios) else None
         return found
 
     def to_json(self, *, interrupted: bool) -> dict[str, Any]:

@@ -117,6 +117,29 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return sum(_cpu_of(pid) for pid in pids)
 
 
+def process_cpu_seconds(pids: Sequence[int]) -> float:
+    """The same with the threads that have ended, in ticks of 10 ms."""
+    ticks = 0
+    for pid in pids:
+        with suppress(OSError):  # it has just ended
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def family(pids: Sequence[int]) -> list[int]:
+    """These processes and all that descend from them."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    found = list(pids)
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
 def resident_kib(pid: int, field: str = "VmRSS") -> int:
     """Resident memory; `VmHWM` is the most there ever was."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -45,6 +45,12 @@ class Sshd:
         self._process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.DEVNULL)
         await asyncio.wait_for(self._answering(), _ANSWERS_WITHIN)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that listens."""
+        assert self._process is not None
+        return self._process.pid
+
     def config(self, name: str) -> str:
         """The path of a client configuration."""
         return str(self.directory / name)

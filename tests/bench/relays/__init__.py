@@ -1,0 +1,1 @@
+"""The benchmark of relays: what `scripts/bench/relay` measures, and with what."""

@@ -1,0 +1,59 @@
+"""What the benchmark of relays is asked to do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SECTIONS = ("bulk", "round_trips", "connections")
+FEWEST_ROUNDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """One run of the benchmark."""
+
+    rounds: int
+    seconds: float
+    has_peers: bool
+    json: Path | None
+    sections: Sequence[str]
+
+
+def parse(words: Sequence[str]) -> Options:
+    """Read the command line; ends the program with a usage error when it cannot be meant."""
+    parser = _parser()
+    found = parser.parse_args(words)
+    if found.rounds < 1:
+        parser.error("--rounds: at least one round is needed")
+    if not 0 < found.seconds <= 60:
+        parser.error("--seconds: more than none, and a minute at most")
+    sections = [part for part in found.only.split(",") if part]
+    unknown = [part for part in sections if part not in SECTIONS]
+    if unknown:
+        parser.error(f"--only: no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    if found.json is not None and not found.json.parent.is_dir():
+        parser.error(f"--json: there is no directory {found.json.parent}")
+    return Options(
+        rounds=found.rounds,
+        seconds=found.seconds,
+        has_peers=found.peers,
+        json=found.json,
+        sections=sections or SECTIONS,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench/relay", description="Measure how the agent's proxy relays: bulk, round trips, connections."
+    )
+    parser.add_argument("--rounds", type=int, default=FEWEST_ROUNDS, help="interleaved rounds of every case")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (%(default)s)")
+    parser.add_argument(
+        "--peers", action="store_true", help="run haproxy, danted, microsocks, pproxy and ssh -D beside us"
+    )
+    parser.add_argument("--json", type=Path, help="write the report to this file")
+    parser.add_argument("--only", default="", metavar="A,B", help=f"these sections only: {', '.join(SECTIONS)}")
+    return parser

@@ -1,0 +1,121 @@
+"""Runs the rounds of the benchmark of relays, and keeps what was measured whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.bench.figures import Report
+from tests.bench.machine import describe
+from tests.bench.processes import Failed, Helper
+from tests.bench.relays.options import Options, parse
+from tests.bench.relays.peers import NAMES, Peers
+from tests.bench.relays.rounds import PROMISED, Load, promise
+from tests.bench.relays.ways import Way, socks5
+
+_INTERRUPTED = 130
+
+
+def main(words: Sequence[str]) -> int:
+    """Returns the exit code: 0, 1 when something failed, 2 for a usage error, 130 when interrupted."""
+    options = parse(words)
+    scratch = Path(tempfile.mkdtemp(prefix="edge-bench-"))
+    try:
+        return asyncio.run(_run(options, scratch))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+async def _run(options: Options, scratch: Path) -> int:
+    command = " ".join(["scripts/bench/relay", *sys.argv[1:]])
+    report = Report({**describe(scratch), "command": command}, PROMISED)
+    promise(report)
+    working = asyncio.create_task(_measure(options, report, scratch))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    code = 0
+    try:
+        await working
+    except asyncio.CancelledError:
+        code = _INTERRUPTED
+    except Failed as failure:
+        _say(f"error: {failure}")
+        code = 1
+    finally:
+        sys.stdout.write("\n".join(report.lines()) + "\n")
+        if options.json is not None:
+            report.write(options.json, interrupted=code == _INTERRUPTED)
+    return code
+
+
+async def _measure(options: Options, report: Report, scratch: Path) -> None:
+    async with AsyncExitStack() as stack:
+        target = await stack.enter_async_context(_helper("target", {}, scratch))
+        target_port = (await target.hear())["port"]
+        ours = await stack.enter_async_context(_ours(target_port, scratch))
+        ways = {"direct": Way(port=target_port), "ours": ours}
+        if options.has_peers:
+            ways |= await stack.enter_async_context(_peers(target_port, scratch, report))
+        bulky = await stack.enter_async_context(_helper("load", {}, scratch))
+        small = await stack.enter_async_context(_helper("load", {}, scratch))
+        load = Load(bulky, small, options.seconds)
+        for number in range(options.rounds + 1):
+            report.is_counting = number > 0  # one round warms up
+            for section in options.sections:
+                await _take_turns(load, section, report, ways)
+            _say(f"round {number} of {options.rounds}")
+
+
+async def _take_turns(load: Load, section: str, report: Report, ways: Mapping[str, Way]) -> None:
+    """Every relay once; one that fails is named, and the others go on."""
+    for name, way in ways.items():
+        try:
+            await load.measure(section, report, name, way)
+        except Failed as failure:
+            report.note(f"{section} through {name} failed: {failure}")
+
+
+@asynccontextmanager
+async def _helper(module: str, config: dict[str, Any], scratch: Path) -> AsyncIterator[Helper]:
+    helper = await Helper.start(f"tests.bench.relays.{module}", config, scratch / f"{module}.log")
+    try:
+        yield helper
+    finally:
+        await helper.stop()
+
+
+@asynccontextmanager
+async def _ours(target_port: int, scratch: Path) -> AsyncIterator[Way]:
+    """The process that is measured: whatever gives a SOCKS5 port that leads to loopback may stand here."""
+    password = secrets.token_hex(8)
+    async with _helper("ours", {"password": password, "directory": str(scratch)}, scratch) as helper:
+        await helper.hear()
+        port = (await helper.ask("port"))["port"]
+        yield Way(port=port, steps=socks5(target_port, user="_", password=password), pids=[helper.pid])
+
+
+@asynccontextmanager
+async def _peers(target_port: int, scratch: Path, report: Report) -> AsyncIterator[Mapping[str, Way]]:
+    _say(f"starting {', '.join(NAMES)}")
+    peers = Peers(scratch, target_port)
+    try:
+        await peers.start()
+        for text in peers.missing:
+            _say(text)
+            report.note(text)
+        yield peers.ways
+    finally:
+        await asyncio.shield(peers.stop())
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
