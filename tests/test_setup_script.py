@@ -40,6 +40,8 @@ TEST_PROGRAMS = [
     "openssl",
     "git",
     "curl",
+    "psql",
+    "chromium",
     "ssh",
     "sshd",
     "proxychains4",

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.support.far_services import installed, listening, serve_pages, serve_ssh
+from tests.support.far_services import installed, listening, serve_git, serve_pages, serve_postgres, serve_ssh
 from tests.support.far_site import DNS_NAME, NODE, PRINTER, PROXY_KEY, FarSite, far_site
 from tests.support.local_ports import listen_address
 from tests.support.programs import Finished, module_argv
@@ -36,6 +37,8 @@ class Far:
     requests: Path
     """The log of the web server in the LAN."""
     ssh_key: Path
+    database: str
+    """The URL of a database, as it is good on the node."""
     proxy: str
     """`address:port` of an `edgectl proxy` by which the LAN is reached."""
 
@@ -48,25 +51,34 @@ EXIT = f"http://{PRINTER}/words"
 async def far(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Far]:
     directory = tmp_path_factory.mktemp("far")
     words = secrets.token_hex(8)
-    async with far_site(directory) as site:
-        pages = directory / "pages"
-        pages.mkdir()
-        (pages / "words").write_text(words)
-        (pages / "index.html").write_text(PAGE)
-        (pages / "part.js").write_text(f'document.write("{words} " + location.host)')
+    pages, keys = directory / "pages", directory / "keys"
+    write_pages(pages, words)
+    keys.mkdir()
+    async with far_site(directory) as site, serve_postgres(site.node) as database:
         await serve_pages(site.node, "127.0.0.1", 8080, pages)
-        requests = await serve_pages(site.lan, site.lan.address, 80, pages)
-        program = await site.start_edgectl(
-            "proxy", "--rule", f"*.oslo.lan={NODE}", "-o", "jsonl", "--listen", "127.0.0.1:0", log="proxy.log"
-        )
-        (directory / "ssh").mkdir()
+        await serve_git(site.lan, pages)
+        options = ["--rule", f"*.oslo.lan={NODE}", "--listen", "127.0.0.1:0", "-o", "jsonl"]
         yield Far(
             site=site,
             words=words,
-            requests=requests,
-            ssh_key=await serve_ssh(site.node, directory / "ssh"),
-            proxy=await listen_address(program),
+            requests=await serve_pages(site.lan, site.lan.address, 80, pages),
+            ssh_key=await serve_ssh(site.node, keys),
+            database=database,
+            proxy=await listen_address(await site.start_edgectl("proxy", *options, log="proxy.log")),
         )
+
+
+def write_pages(pages: Path, words: str) -> None:
+    """A page, one that a script completes, and a repository."""
+    pages.mkdir()
+    (pages / "words").write_text(words)
+    (pages / "index.html").write_text(PAGE)
+    (pages / "part.js").write_text(f'document.write("{words} at " + location.host)')
+    repository = pages / "far.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", repository], check=True)
+    hook = repository / "hooks" / "post-update"
+    hook.write_text("#!/bin/sh\nexec git update-server-info\n")  # for clones over plain HTTP
+    hook.chmod(0o755)
 
 
 async def curl(far: Far, *words: str) -> Finished:
@@ -117,17 +129,27 @@ async def test_the_node_is_who_dials(far: Far) -> None:
 @pytest.mark.parametrize("way", ["socks5 of the admin", "socks5 of edgectl", "http of edgectl"])
 @pytest.mark.parametrize(("user", "url"), [("_", SELF), (NODE, EXIT)])
 async def test_proxychains(far: Far, tmp_path: Path, way: str, user: str, url: str) -> None:
-    program = installed("proxychains4", "proxychains4")
     local = far.proxy.replace(":", " ")
     proxy = {
-        "socks5 of the admin": f"socks5 {far.site.socks5_proxy.replace(':', ' ')} {user} {PROXY_KEY}",
+        "socks5 of the admin": admin_socks5(far, user),
         "socks5 of edgectl": f"socks5 {local}",
         "http of edgectl": f"http {local}",
     }[way]
-    config = tmp_path / "proxychains.conf"
-    config.write_text(f"strict_chain\nproxy_dns\n[ProxyList]\n{proxy}\n")
-    done = await far.site.run(program, "-q", "-f", str(config), "curl", "-sS", "--max-time", "30", url)
+    done = await far.site.run(*chained(proxy, tmp_path), "curl", "-sS", "--max-time", "30", url)
     assert (done.code, done.text) == (0, far.words), done.err
+
+
+def admin_socks5(far: Far, user: str) -> str:
+    """The admin's SOCKS5 proxy as proxychains4 writes it."""
+    return f"socks5 {far.site.socks5_proxy.replace(':', ' ')} {user} {PROXY_KEY}"
+
+
+def chained(proxy: str, directory: Path) -> list[str]:
+    """What stands before a command line whose connections are to go through a proxy, names included."""
+    program = installed("proxychains4", "proxychains4")
+    config = directory / "proxychains.conf"
+    config.write_text(f"strict_chain\nproxy_dns\n[ProxyList]\n{proxy}\n")
+    return [program, "-q", "-f", str(config)]
 
 
 async def ssh(far: Far, command: str, stdin: bytes = b"") -> Finished:
@@ -152,3 +174,70 @@ async def test_ssh_by_proxy_command(far: Far) -> None:
     assert (done.code, done.out) == (7, sent), done.err
     done = await ssh(far, "readlink /proc/self/ns/net")
     assert done.text == far.site.node.run(["readlink", "/proc/self/ns/net"]), done.err
+
+
+ROWS = 100_000
+
+
+async def query(far: Far, where: str, sql: str, *, before: Sequence[str] = (), stdin: bytes = b"") -> str:
+    """psql's answer from the node's database, reached at `host:port`."""
+    program = installed("psql", "postgresql-client")
+    url = far.database.replace("127.0.0.1:5432", where)
+    done = await far.site.run(*before, program, url, "-X", "-A", "-t", "-q", "-c", sql, stdin=stdin)
+    assert done.code == 0, done.err
+    return done.text
+
+
+async def test_psql_by_a_tunnel(far: Far) -> None:
+    program = await far.site.start_edgectl("tunnel", NODE, "5432", "-o", "jsonl", log="tunnel.log")
+    where = await listen_address(program)
+    assert await query(far, where, "SELECT inet_server_addr(), inet_server_port()") == "127.0.0.1|5432\n"
+    rows = "".join(f"{number}\n" for number in range(ROWS))
+    await query(far, where, "CREATE TABLE numbers (number int)")
+    await query(far, where, "COPY numbers FROM STDIN", stdin=rows.encode())
+    assert await query(far, where, "SELECT number FROM numbers ORDER BY number") == rows
+
+
+async def test_psql_by_proxychains(far: Far, tmp_path: Path) -> None:
+    before = chained(admin_socks5(far, "_"), tmp_path)
+    assert await query(far, f"{DNS_NAME}:5432", "SELECT inet_server_addr()", before=before) == "127.0.0.1\n"
+
+
+async def git(far: Far, *words: str, **environ: str) -> None:
+    identity = {"GIT_AUTHOR_NAME": "me", "GIT_AUTHOR_EMAIL": "me@x", "GIT_COMMITTER_NAME": "me"}
+    environ = {**identity, "GIT_COMMITTER_EMAIL": "me@x", "GIT_TERMINAL_PROMPT": "0", **environ}
+    done = await far.site.run("git", *words, environ=environ)
+    assert done.code == 0, done.err
+
+
+async def test_git_pushes_by_a_tunnel_and_clones_by_the_admins_proxy(far: Far, tmp_path: Path) -> None:
+    command = tmp_path / "through-the-node"
+    tunnel = shlex.join(module_argv("edgectl", ["tunnel", "--stdio", NODE]))
+    command.write_text(f'#!/bin/sh\nexec {tunnel} "$1:$2"\n')  # git gives host and port
+    command.chmod(0o755)
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    way = {"GIT_PROXY_COMMAND": str(command)}
+    await git(far, "clone", "--quiet", f"git://{PRINTER}/far.git", str(mine), **way)
+    (mine / "file").write_bytes(written := os.urandom(500_000))
+    await git(far, "-C", str(mine), "add", "file")
+    await git(far, "-C", str(mine), "commit", "--quiet", "--message=far")
+    await git(far, "-C", str(mine), "push", "--quiet", "origin", "HEAD:main", **way)
+    proxy = {
+        "http.proxy": f"https://{NODE}:{PROXY_KEY}@{far.site.http_proxy}",
+        "http.proxySSLCAInfo": str(far.site.ca),
+        "http.proxyAuthMethod": "basic",
+    }
+    options = [word for item in proxy.items() for word in ("-c", "=".join(item))]
+    await git(far, *options, "clone", "--quiet", f"http://{PRINTER}/far.git", str(theirs))
+    assert (theirs / "file").read_bytes() == written
+
+
+@pytest.mark.parametrize("way", ["--proxy-server=socks5", "--proxy-server=http", "--proxy-pac-url=http"])
+@pytest.mark.parametrize("host", [f"{DNS_NAME}:8080", PRINTER])
+async def test_a_browser(far: Far, tmp_path: Path, way: str, host: str) -> None:
+    program = installed("chromium", "chromium")
+    proxy = f"{way}://{far.proxy}{'/proxy.pac' if 'pac' in way else ''}"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+    options += ["--disable-background-networking", f"--user-data-dir={tmp_path}", proxy]
+    done = await far.site.run(program, *options, "--dump-dom", f"http://{host}/")
+    assert f"{far.words} at {host}<" in done.text, done.text + done.err
