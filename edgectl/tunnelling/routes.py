@@ -12,6 +12,12 @@ from edge_wire.errors import SettingsInvalid, TargetInvalid, UsageError
 from edge_wire.names import DOMAIN, is_dns_form, quoted
 from edge_wire.targets import Target
 
+# PAC knows no port by itself, and browsers leave out the one that a scheme has anyway.
+_PORT_OF_URL = (
+    r"  var named = /^[^\/]+:\/\/[^\/]*:(\d+)(\/|$)/.exec(url);",
+    r"  var port = named ? +named[1] : /^(https|wss):/.test(url) ? 443 : 80;",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RouteRule:
@@ -62,6 +68,7 @@ def pac_file(routes: Routes, proxy: str) -> str:
     lines = [
         "function FindProxyForURL(url, host) {",
         f"  var proxy = {json.dumps(f'SOCKS5 {proxy}; PROXY {proxy}')};",
+        *_PORT_OF_URL,
         f"  if (dnsDomainIs(host, {json.dumps('.' + DOMAIN)})) return proxy;",
         *(f"  if ({_condition(rule.targets)}) return proxy;" for rule in routes.rules),
         f"  return {'proxy' if routes.via else json.dumps('DIRECT')};",
@@ -79,8 +86,8 @@ def _fits(rule: Rule, target: Target) -> bool:
 
 
 def _condition(rule: Rule) -> str:
-    """PAC knows no port by itself, and IPv4 networks only: the rest is told apart by text."""
-    of_port = f" && url.indexOf({json.dumps(f':{rule.port}/')}) > 0" if rule.port is not None else ""
+    """Names are for the node to resolve: only what is spelled as an address is compared with networks."""
+    of_port = f" && port === {rule.port}" if rule.port is not None else ""
     if rule.is_port_alone:
         return of_port.removeprefix(" && ")
     if rule.name.startswith("*."):
@@ -89,7 +96,8 @@ def _condition(rule: Rule) -> str:
         return f"host === {json.dumps(rule.name)}{of_port}"
     network = rule.network
     if isinstance(network, IPv4Network):
-        literal = r"/^\d+\.\d+\.\d+\.\d+$/.test(host)"  # names are for the node to resolve
+        literal = r"/^\d+\.\d+\.\d+\.\d+$/.test(host)"
         address, mask = json.dumps(str(network.network_address)), json.dumps(str(network.netmask))
         return f"{literal} && isInNet(host, {address}, {mask}){of_port}"
-    return f"isInNetEx(host, {json.dumps(str(network))}){of_port}"
+    # Not every browser has isInNetEx: asked for nothing else, the other rules still work there.
+    return f'host.indexOf(":") >= 0 && isInNetEx(host, {json.dumps(str(network))}){of_port}'

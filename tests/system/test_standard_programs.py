@@ -57,7 +57,7 @@ async def far(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Far]:
     async with far_site(directory) as site, serve_postgres(site.node) as database:
         await serve_pages(site.node, "127.0.0.1", 8080, pages)
         await serve_git(site.lan, pages)
-        options = ["--rule", f"*.oslo.lan={NODE}", "--listen", "127.0.0.1:0", "-o", "jsonl"]
+        options = ["--rule", f"*.oslo.lan:80={NODE}", "--listen", "127.0.0.1:0", "-o", "jsonl"]
         yield Far(
             site=site,
             words=words,

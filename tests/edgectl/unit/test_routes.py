@@ -66,6 +66,8 @@ def test_the_pac_file_sends_the_same_targets_to_the_proxy() -> None:
     assert 'if (dnsDomainIs(host, ".oslo.lan")) return proxy;' in text
     assert 'if (host === "printer") return proxy;' in text
     assert 'isInNet(host, "10.1.0.0", "255.255.0.0")' in text
+    assert 'if (dnsDomainIs(host, ".lan") && port === 8443) return proxy;' in text
+    assert 'if (host.indexOf(":") >= 0 && isInNetEx(host, "fd00:1::/32")) return proxy;' in text
     assert text.endswith('  return "DIRECT";\n}\n')
     assert pac_file(routes(via="gw"), "127.0.0.1:1080").endswith("  return proxy;\n}\n")
 
