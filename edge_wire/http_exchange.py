@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +21,8 @@ from edge_wire.read_ahead import ReadAhead
 from edge_wire.streams import Opened
 
 _REPEATABLE = {b"GET", b"HEAD", b"OPTIONS"}
+_LEAVING = timedelta(seconds=1)
+"""How long an origin may take to end its direction once we have ended ours."""
 
 
 class Origin:
@@ -30,8 +34,20 @@ class Origin:
         self.ends_at = asyncio.get_running_loop().time() + opened.limits.total.total_seconds()
         self.is_fresh = True
         """Nothing was asked of it yet."""
+        self.is_settled = True
+        """No request or response is under way."""
         self.is_over = False
         """Nothing more may be asked of it."""
+
+    async def leave(self, *, waits: bool) -> None:
+        """End the connection properly when nothing is under way on it; `waits` for the origin to end its side, too."""
+        if not self.is_settled:
+            return
+        with suppress(EdgeError, TimeoutError):
+            async with asyncio.timeout(_LEAVING.total_seconds()):
+                await self.opened.stream.close_write()
+                while waits and await self.incoming.read():
+                    pass
 
 
 class Exchange:
@@ -62,7 +78,7 @@ class Exchange:
 
         Raises ClientGone, Refusal when the request's body is malformed, EdgeError when the origin failed.
         """
-        self._origin.is_over = True  # until it is known to have come through
+        self._origin.is_over, self._origin.is_settled = True, False  # until it is known to have come through
         self._origin.opened.flow.count_sent(0)  # what was idle before this exchange was so by right
         up = asyncio.create_task(self._pass_request_on())
         down = asyncio.create_task(self._pass_response_back())
@@ -74,7 +90,14 @@ class Exchange:
             await asyncio.gather(up, down, return_exceptions=True)
         if self._has_switched:
             await self._relay()
-        elif self._origin_side.our_state is h11.DONE and self._origin_side.their_state is h11.DONE:
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """The client has the whole response; find out whether the origin may be asked again."""
+        states = {self._origin_side.our_state, self._origin_side.their_state}
+        self._origin.is_settled = states <= {h11.DONE, h11.MUST_CLOSE}
+        if states == {h11.DONE}:
             self._origin.is_over = self._origin_side.trailing_data[0] != b""
             self._origin.is_fresh = False
             self._origin.incoming.begin_read()  # so that its end is noticed before it is asked again

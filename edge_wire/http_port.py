@@ -91,6 +91,7 @@ class HttpPort(Generic[RouteT]):
                     exchange = Exchange(self._client, turn, origin, pseudonym=self._pseudonym)
                     await exchange.run()
                     turn = await self._next_after(turn.connection)
+                await origin.leave(waits=turn is None)  # a client that wants something else is not kept waiting
         except (EdgeError, Refusal) as failure:
             return self._turn_after(failure, turn, exchange)
         return turn
@@ -101,6 +102,7 @@ class HttpPort(Generic[RouteT]):
             return await self._admission.next_request(connection.trailing_data[0])
         if connection.their_state is h11.SEND_BODY:
             await self._client.part(b"")
+        await self._client.end()  # before the origin is left: the client may wait for just that
         return None
 
     def _turn_after(self, failure: EdgeError | Refusal, turn: Turn[RouteT], exchange: Exchange | None) -> Turn[RouteT]:

@@ -44,10 +44,8 @@ class ProxyClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """Swallows what came of the client or of a stream: whoever had to know it was told by then."""
         await self.incoming.stop()
-        if not (self._has_parted or isinstance(error, asyncio.CancelledError)):  # a port that stops waits for nobody
-            with suppress(EdgeError, TimeoutError):
-                async with asyncio.timeout(self._patience):
-                    await self.incoming.close_write()
+        if not isinstance(error, asyncio.CancelledError):  # a port that stops waits for nobody
+            await self.end()
         return isinstance(error, ClientGone | EdgeError)
 
     def restart_deadline(self) -> None:
@@ -77,6 +75,15 @@ class ProxyClient:
                 await self.incoming.write(data)
         except (EdgeError, TimeoutError):
             raise ClientGone from None
+
+    async def end(self) -> None:
+        """Let the client know that nothing more comes."""
+        if self._has_parted:
+            return
+        self._has_parted = True
+        with suppress(EdgeError, TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await self.incoming.close_write()
 
     async def part(self, data: bytes) -> None:
         """Send the last answer, and leave the client the time to read it; raises ClientGone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -13,16 +14,20 @@ from edge_wire.errors import (
     TunnelTooOld,
 )
 from edge_wire.streams import RelayLimits
+from tests.support.byte_streams import ROOM, stream_pair
 from tests.support.eventually import eventually
 from tests.support.proxy_clients import (
     GET,
     HELLO,
     HELLO_PASSED,
     IMPATIENT,
+    PATIENT,
+    POST,
     answers_to,
     asked,
     head_of,
     http_port,
+    served,
 )
 from tests.support.proxy_gates import MemoryGate
 
@@ -41,6 +46,45 @@ async def test_a_client_that_breaks_in_the_middle_of_a_response_ends_it() -> Non
         await client.read_until(b"some")
         client.abort()
         await eventually(lambda: origin.is_closed)
+
+
+BIG_POST = POST % b"Content-Length: 100000000\r\n"
+
+
+async def test_a_client_that_is_refused_while_it_sends_may_go_on_until_it_reads_why() -> None:
+    gate = MemoryGate(failures={"printer.lan:80": TargetRefused()})
+    async with asyncio.timeout(10), served(http_port, gate) as client:
+        await client.write(BIG_POST)
+        for _ in range(10):
+            await client.write(bytes(ROOM))
+        assert head_of(await client.read_all())[0] == 502
+
+
+async def test_a_client_whose_body_the_origin_does_not_want_may_go_on_until_it_reads_why() -> None:
+    async with asyncio.timeout(10), asked(BIG_POST) as (client, origin):
+        await origin.stream.read_until(b"\r\n\r\n")
+        await origin.stream.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        for _ in range(10):
+            await client.write(bytes(ROOM))
+        assert head_of(await client.read_all())[0] == 413
+        with pytest.raises(StreamBroken):
+            await origin.stream.read_all()
+
+
+async def test_a_client_that_was_refused_cannot_go_on_for_ever() -> None:
+    gate = MemoryGate(failures={"printer.lan:80": TargetRefused()})
+    client, accepted = stream_pair()
+    serving = asyncio.create_task(http_port(accepted, gate, PATIENT))
+    await client.write(BIG_POST)
+    written = 0
+    while not serving.done():
+        writing = asyncio.create_task(client.write(bytes(ROOM)))
+        await asyncio.wait({serving, writing}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        written += ROOM
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+    await serving
+    assert written < 2_000_000
 
 
 async def test_nothing_that_moves_for_too_long_is_a_gateway_timeout() -> None:

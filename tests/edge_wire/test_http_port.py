@@ -60,6 +60,7 @@ async def test_a_request_split_anywhere_arrives_whole(at: int) -> None:
         assert await origin.stream.read_exactly(5) == b"hello"
         await origin.stream.write(NO_BODY)
         await client.read_until(b"\r\n\r\n")
+        await origin.stream.close_write()
 
 
 async def test_a_body_in_chunks_arrives_whole_and_its_trailers_end_here() -> None:
@@ -171,6 +172,7 @@ async def test_connection_close_ends_the_clients_connection() -> None:
         assert await origin.stream.read_until(b"\r\n\r\n") == GET_AT_ORIGIN
         await origin.stream.write(HELLO)
         assert head_of(await client.read_all())[1][b"connection"] == b"close"
+        assert not origin.is_closed, "the client waits for no origin"
 
 
 @pytest.mark.parametrize(

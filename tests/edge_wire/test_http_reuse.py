@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from edge_wire import http_exchange
 from tests.support.eventually import eventually
 from tests.support.proxy_clients import (
     GET,
@@ -17,7 +23,7 @@ from tests.support.proxy_clients import (
     http_port,
     served,
 )
-from tests.support.proxy_gates import MemoryGate
+from tests.support.proxy_gates import LIMITS, MemoryGate
 
 
 async def test_requests_for_one_origin_share_its_connection_and_others_get_their_own() -> None:
@@ -115,17 +121,38 @@ async def test_a_get_is_asked_again_when_a_used_connection_ends_without_a_word()
     assert gate.openings == 2
 
 
-async def test_a_post_is_never_asked_again() -> None:
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        POST % b"Content-Length: 2\r\n" + b"hi",
+        (POST % b"").replace(b"POST", b"DELETE"),
+        GET % b"Content-Length: 2\r\n" + b"hi",
+    ],
+    ids=["post", "delete", "get-with-a-body"],
+)
+async def test_nothing_else_is_ever_asked_again(request_bytes: bytes) -> None:
     gate = MemoryGate()
     async with asked(GET % b"", gate) as (client, origin):
         await origin.stream.read_until(b"\r\n\r\n")
         await origin.stream.write(HELLO)
         await client.read_exactly(len(HELLO_PASSED))
-        await client.write(POST % b"Content-Length: 2\r\n" + b"hi")
-        await origin.stream.read_until(b"hi")
+        await client.write(request_bytes)
+        await origin.stream.read_until(b"\r\n\r\n")
         await origin.stream.close_write()
         assert head_of(await client.read_until(b"\r\n\r\n"))[0] == 502
     assert gate.openings == 1
+
+
+async def test_time_without_a_request_is_not_the_next_ones_idleness() -> None:
+    async with asked(GET % b"") as (client, origin):
+        for _ in range(2):
+            await origin.stream.read_until(b"\r\n\r\n")
+            await origin.stream.write(HELLO)
+            assert await client.read_exactly(len(HELLO_PASSED)) == HELLO_PASSED
+            await eventually(lambda: client.is_awaited)
+            origin.flow.moved_at -= LIMITS.idle.total_seconds() + 1
+            await client.write(GET % b"")
+        await origin.stream.read_until(b"\r\n\r\n")
 
 
 async def test_an_origin_that_says_more_than_its_response_is_not_asked_again() -> None:
@@ -150,3 +177,33 @@ async def test_a_connection_that_nobody_uses_is_ended() -> None:
         await origin.stream.write(HELLO)
         assert await client.read_all() == HELLO_PASSED
         await eventually(lambda: origin.is_closed)
+
+
+async def test_an_origin_that_is_not_needed_any_more_is_left_properly() -> None:
+    async with asked(GET % b"") as (client, origin):
+        await origin.stream.read_until(b"\r\n\r\n")
+        await origin.stream.write(HELLO)
+        await client.read_exactly(len(HELLO_PASSED))
+        await client.close_write()
+        assert await origin.stream.read() == b""
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not origin.is_closed, "an origin has time to end in its turn"
+        await origin.stream.close_write()
+    assert origin.failure is None
+
+
+async def test_a_client_that_asks_another_origin_does_not_wait_for_the_end_of_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_exchange, "_LEAVING", timedelta(hours=1))
+    gate = MemoryGate()
+    async with asked(GET % b"", gate) as (client, first):
+        await first.stream.read_until(b"\r\n\r\n")
+        await first.stream.write(HELLO)
+        await client.read_exactly(len(HELLO_PASSED))
+        await client.write((GET % b"").replace(b"printer.lan", b"other.lan"))
+        second = await dialled(gate)
+        assert first.is_closed
+        assert first.stream.end_was_told
+        await second.stream.close_write()

@@ -154,6 +154,21 @@ async def test_a_client_that_sent_early_and_ended_has_not_left(port: Port, hands
 
 
 @pytest.mark.parametrize(("port", "handshake", "length"), HANDSHAKES, ids=PORTS)
+async def test_a_tunnel_that_breaks_raises_nothing_and_tells_the_client_and_the_gate(
+    port: Port, handshake: bytes, length: int
+) -> None:
+    gate = MemoryGate()
+    async with served(port, gate) as client:
+        await client.write(handshake)
+        target = await dialled(gate)
+        await client.read_exactly(length)
+        target.stream.abort(StreamBroken("reset"))
+        with pytest.raises(StreamBroken, match="reset"):
+            await client.read()
+    assert isinstance(target.failure, StreamBroken)
+
+
+@pytest.mark.parametrize(("port", "handshake", "length"), HANDSHAKES, ids=PORTS)
 async def test_an_end_that_comes_together_with_the_targets_answer_is_passed_on(
     port: Port, handshake: bytes, length: int
 ) -> None:

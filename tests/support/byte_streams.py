@@ -81,6 +81,10 @@ class MemoryStream:
         return self._outgoing.has_ended
 
     @property
+    def end_was_told(self) -> bool:
+        return self._incoming.has_ended
+
+    @property
     def end_was_read(self) -> bool:
         return self._outgoing.end_was_read
 

@@ -43,12 +43,12 @@ async def served(port: Port, gate: MemoryGate, timeout: timedelta = PATIENT) -> 
             await client.close_write()
         async with asyncio.timeout(10):
             await serving
+        assert asyncio.all_tasks() <= before
         assert accepted.has_ended_writing or accepted.is_aborted
     finally:
         serving.cancel()
         accepted.abort()
         await asyncio.gather(serving, return_exceptions=True)
-    assert asyncio.all_tasks() <= before
 
 
 async def answers_to(port: Port, gate: MemoryGate, *chunks: bytes, timeout: timedelta = PATIENT) -> bytes:
@@ -105,7 +105,9 @@ async def asked(request: bytes, gate: MemoryGate | None = None) -> AsyncIterator
     gate = gate or MemoryGate()
     async with served(http_port, gate) as client:
         await client.write(request)
-        yield client, await dialled(gate)
+        origin = await dialled(gate)
+        yield client, origin
+        await origin.stream.close_write()
 
 
 async def response_to(request: bytes, response: bytes) -> bytes:
