@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import NoReturn
 
 import pytest
 
@@ -11,22 +12,30 @@ from edge_wire.errors import (
     NodeNotFound,
     NodeOffline,
     TargetDenied,
+    TargetInvalid,
     TargetNotResolved,
     TargetRefused,
     TargetTimedOut,
     TunnelLimitReached,
 )
+from edge_wire.targets import Target
 from tests.support.proxy_clients import (
     CONNECT,
     CONNECT_GW,
     CONNECT_OPEN,
     ESTABLISHED,
+    GET,
+    SOCKS4_REQUEST,
+    SOCKS_REQUEST,
+    Port,
     answers_to,
+    any_port,
     basic,
     dialled,
     head_of,
     http_port,
     served,
+    socks5_port,
 )
 from tests.support.proxy_gates import MemoryGate
 
@@ -214,3 +223,21 @@ async def test_a_via_that_only_looks_like_ours_passes() -> None:
     async with served(http_port, gate) as client:
         await client.write(CONNECT % b"Via: 1.1 edge-test-2, edge-test\r\n")
         await (await dialled(gate)).stream.close_write()
+
+
+@pytest.mark.parametrize(
+    ("port", "request_bytes", "answer"),
+    [
+        (http_port, CONNECT_OPEN, b"HTTP/1.1 400 "),
+        (http_port, GET % b"", b"HTTP/1.1 400 "),
+        (socks5_port, b"\5\1\0" + SOCKS_REQUEST, b"\5\0\5\1\0\1"),
+        (any_port, SOCKS4_REQUEST, b"\0\x5b"),
+    ],
+    ids=["connect", "get", "socks5", "socks4"],
+)
+async def test_a_gate_may_refuse_a_target_before_it_dials(port: Port, request_bytes: bytes, answer: bytes) -> None:
+    class Choosy(MemoryGate):
+        def open(self, route: str, target: Target) -> NoReturn:
+            raise TargetInvalid("no node")
+
+    assert (await answers_to(port, Choosy(), request_bytes)).startswith(answer)
