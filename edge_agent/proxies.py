@@ -84,7 +84,7 @@ class Proxies:
         return _Gate(
             password_hash=self._password_hash,
             limiter=self._limiter,
-            peer=stream.peer.rpartition(":")[0],
+            peer=stream.peer_address,
             policy=self._policy,
             is_own_name=self._is_own_name,
         )

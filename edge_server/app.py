@@ -67,7 +67,7 @@ from edge_server.sessions.session import SessionLimits, Sinks
 from edge_server.settings import NO_LISTENER, Settings, primary_address
 from edge_wire import certificates, credentials
 from edge_wire.certificates import Authority, Identity
-from edge_wire.channel import target_of
+from edge_wire.channel import host_of
 from edge_wire.errors import SettingsInvalid, ShuttingDown
 from edge_wire.limiter import FailureLimiter
 from edge_wire.listener import ListenAddress, parse_listen
@@ -387,7 +387,7 @@ def _keep(settings: Settings) -> Keep:
 
 def _hosts(settings: Settings) -> list[str]:
     """What this machine is reached by, for clients of the proxies that check names as the web does."""
-    named = [target_of(url).rpartition(":")[0].strip("[]") for url in settings.admin_urls]
+    named = [host_of(url) for url in settings.admin_urls]
     listens = (settings.grpc_listen, settings.http_proxy_listen, settings.socks5_proxy_listen)
     bound = [parse_listen(listen).host for listen in listens if listen and listen != NO_LISTENER]
     hosts = ["localhost", "127.0.0.1", "::1", primary_address(), socket.gethostname(), *bound, *named]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from edge_wire.errors import InvalidValue, SecretInvalid
+from edge_wire.names import host_and_port
 from edge_wire.roles import SERVER_NAMES
 
 DEFAULT_PORT = 44100
@@ -70,7 +71,12 @@ def target_of(url: str) -> str:
     is_plain = parts.path in {"", "/"} and not (parts.query or parts.fragment or "@" in parts.netloc)
     if parts.scheme != "https" or port == 0 or not is_plain or not _HOST.fullmatch(host):
         raise mistake
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return host_and_port(host, port)
+
+
+def host_of(url: str) -> str:
+    """The host of an admin URL, an IPv6 address without brackets. Raises InvalidValue."""
+    return target_of(url).rpartition(":")[0].strip("[]")
 
 
 def open_channel(url: str, ca_certificates: Sequence[bytes]) -> grpc.aio.Channel:

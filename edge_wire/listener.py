@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from edge_wire.errors import Denied, EdgeError, InvalidValue, PortInUse
-from edge_wire.names import quoted
+from edge_wire.names import host_and_port, quoted
 from edge_wire.sockets import SocketStream
 from edge_wire.tasks import OwnedTasks
 
@@ -37,7 +37,7 @@ class ListenAddress:
             return self.host == "localhost"
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
 
 def parse_listen(text: str) -> ListenAddress:

@@ -83,6 +83,11 @@ def dns_name(*, node_id: str, first_alias: str | None, cluster: str, domain: str
     return f"node-{first_alias or node_id}.cluster-{cluster}.{domain}"
 
 
+def host_and_port(host: str, port: int) -> str:
+    """`host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_dns_form(host: str, domain: str = DOMAIN) -> bool:
     """Whether a host names a node in its DNS form, however it is spelled otherwise."""
     first, _, rest = host.lower().removesuffix(".").partition(".")

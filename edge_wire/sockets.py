@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from edge_wire import splice
 from edge_wire.errors import EdgeError, StreamBroken, TargetRefused, TargetTimedOut, TargetUnreachable
+from edge_wire.names import host_and_port
 from edge_wire.splice import Heir, Spliceable
 from edge_wire.splicer import reset_on_close
 from edge_wire.streams import CHUNK
@@ -80,7 +81,13 @@ class SocketStream(asyncio.Protocol, Spliceable):
     @property
     def peer(self) -> str:
         """`address:port` of the other side; empty when it has left already."""
-        return _spelled(self._transport.get_extra_info("peername"))
+        place = self._transport.get_extra_info("peername")
+        return host_and_port(*place[:2]) if place else ""
+
+    @property
+    def peer_address(self) -> str:
+        """The address of the other side without its port, which is another one each time."""
+        return self.peer.rpartition(":")[0]
 
     async def read(self) -> bytes:
         while not self._chunks:
@@ -200,7 +207,7 @@ async def connect(address: Address, port: int, within: timedelta) -> SocketStrea
     Raises TargetRefused, TargetTimedOut, TargetUnreachable.
     """
     loop = asyncio.get_running_loop()
-    place = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+    place = host_and_port(str(address), port)
     try:
         async with asyncio.timeout(within.total_seconds()):
             _, stream = await loop.create_connection(SocketStream, str(address), port)
@@ -211,13 +218,6 @@ async def connect(address: Address, port: int, within: timedelta) -> SocketStrea
     except OSError as error:
         raise TargetUnreachable(f"{place} cannot be reached ({_in_words(error)})") from None
     return stream
-
-
-def _spelled(place: tuple[str, int] | None) -> str:
-    if not place:
-        return ""
-    host, port = place[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _in_words(error: Exception | None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from edge_wire.errors import TargetInvalid
-from edge_wire.names import quoted
+from edge_wire.names import host_and_port, quoted
 
 Address = IPv4Address | IPv6Address
 
@@ -44,7 +44,7 @@ class Target:
     def __str__(self) -> str:
         if self.is_self:
             return str(self.port)
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
 
 def parse_target(host: str, port: int) -> Target:

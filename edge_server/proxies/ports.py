@@ -106,7 +106,7 @@ class ProxyPorts:
         return AdminGate(
             gatekeeper=self._gatekeeper,
             tunnels=self._tunnels,
-            peer=stream.peer.rpartition(":")[0],
+            peer=stream.peer_address,
             via=via,
             is_private=is_private,
         )

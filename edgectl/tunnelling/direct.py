@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from edge_wire.channel import target_of
+from edge_wire.channel import host_of
 from edge_wire.errors import AdminUntrusted, Denied, Unavailable
 from edge_wire.http_connect import reach_through
 from edge_wire.roles import SERVER_NAMES
@@ -57,7 +57,7 @@ class DirectTunnels:
             stream.abort()
 
     async def _find_place(self) -> _Place:
-        host = target_of(self._context.admin_urls[0]).rpartition(":")[0].strip("[]")
+        host = host_of(self._context.admin_urls[0])
         try:
             status = await self._admin.call(self._admin.admins.GetStatus, admin_pb2.GetStatusRequest())
         except Denied:  # a credential for proxies alone may not ask
