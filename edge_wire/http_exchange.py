@@ -7,18 +7,19 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
+from time import monotonic
 from typing import Any
 
 import h11
 
-from edge_wire.errors import EdgeError, StreamBroken, TunnelIdle, TunnelTooOld
+from edge_wire.errors import EdgeError, StreamBroken
 from edge_wire.http_admission import Admitted
 from edge_wire.http_answers import Refusal
 from edge_wire.http_forwarding import interim_for_client, request_for_origin, response_for_client
 from edge_wire.http_heads import HEAD_LIMIT
 from edge_wire.proxy_client import ClientGone, ProxyClient
 from edge_wire.read_ahead import ReadAhead
-from edge_wire.streams import Opened
+from edge_wire.streams import Opened, seconds_left
 
 _REPEATABLE = {b"GET", b"HEAD", b"OPTIONS"}
 _LEAVING = timedelta(seconds=1)
@@ -31,7 +32,7 @@ class Origin:
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
         self.incoming = ReadAhead(opened.stream)
-        self.ends_at = asyncio.get_running_loop().time() + opened.limits.total.total_seconds()
+        self.ends_at = monotonic() + opened.limits.total.total_seconds()
         self.is_fresh = True
         """Nothing was asked of it yet."""
         self.is_settled = True
@@ -105,21 +106,12 @@ class Exchange:
     async def _finish(self, up: asyncio.Task[None], down: asyncio.Task[None]) -> None:
         """Wait for the response; the request may be left unfinished by it."""
         running = {up, down}
+        opened = self._origin.opened
         while down in running:
-            done, running = await asyncio.wait(running, timeout=self._time_left(), return_when=asyncio.FIRST_COMPLETED)
+            left = seconds_left(opened.limits, opened.flow, ends_at=self._origin.ends_at)
+            done, running = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-
-    def _time_left(self) -> float:
-        """Seconds until it is to be looked again, or raise TunnelIdle or TunnelTooOld."""
-        limits, flow = self._origin.opened.limits, self._origin.opened.flow
-        now = asyncio.get_running_loop().time()
-        idle_at = flow.moved_at + limits.idle.total_seconds()
-        if now >= self._origin.ends_at:
-            raise TunnelTooOld(f"the connection to the target has been open for {limits.total}")
-        if now >= idle_at:
-            raise TunnelIdle(f"nothing moved between client and target for {limits.idle}")
-        return min(idle_at, self._origin.ends_at) - now
 
     # --- the request
 

@@ -95,6 +95,20 @@ class Opened:
     """Where what moves is counted, by `relay` or by whoever moves it."""
 
 
+def seconds_left(limits: RelayLimits, flow: Flow, *, ends_at: float) -> float:
+    """Until it is to be looked again whether it lasts; `ends_at` is when its time is over, on the monotonic clock.
+
+    Raises TunnelIdle or TunnelTooOld when it is over.
+    """
+    now = monotonic()
+    idle_at = flow.moved_at + limits.idle.total_seconds()
+    if now >= ends_at:
+        raise TunnelTooOld(f"the tunnel has been open for {limits.total}")
+    if now >= idle_at:
+        raise TunnelIdle(f"nothing moved in the tunnel for {limits.idle}")
+    return min(idle_at, ends_at) - now
+
+
 async def relay(near: ByteStream, far: ByteStream, *, limits: RelayLimits, flow: Flow) -> None:
     """Join two streams until both directions have ended; an end is passed on in its own direction.
 
@@ -185,15 +199,10 @@ async def _finish(pumps: list[Coroutine[Any, Any, bool]], *, limits: RelayLimits
     running = tasks
     try:
         while running:
-            idle_at = flow.moved_at + limits.idle.total_seconds()
-            timeout = max(0.0, min(idle_at, ends_at) - monotonic())
+            timeout = seconds_left(limits, flow, ends_at=ends_at)
             done, running = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not all(pump.result() for pump in done):
                 return False
-            if running and monotonic() >= ends_at:
-                raise TunnelTooOld(f"the tunnel has been open for {limits.total}")
-            if running and monotonic() >= flow.moved_at + limits.idle.total_seconds():
-                raise TunnelIdle(f"nothing moved in the tunnel for {limits.idle}")
         return True
     finally:
         for task in tasks:
