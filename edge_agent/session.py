@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from edge_wire import version
+from edge_wire import tunnel_frames, version
 from edge_wire.channel import FRAME_LIMIT
 from edge_wire.errors import FrameInvalid, ProtocolUnsupported
 from edge_wire.lazy_timer import LazyTimer
@@ -21,7 +21,7 @@ from edge_wire.v1 import session_pb2 as pb
 
 DEFAULT_PING_INTERVAL = timedelta(seconds=15)
 DEFAULT_DEAD_AFTER = timedelta(seconds=45)
-FEATURES = ("tunnel",)
+FEATURES = (tunnel_frames.FEATURE,)
 """Optional abilities that hello names."""
 _STARTED_WAITS = 0.05
 """Seconds that "started" waits for company: a short command's end goes into the same frame."""

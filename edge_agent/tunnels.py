@@ -19,14 +19,14 @@ from edge_wire.errors import EdgeError
 from edge_wire.sockets import SocketStream
 from edge_wire.streams import UNLIMITED, Flow, relay
 from edge_wire.tasks import OwnedTasks
-from edge_wire.tunnel_frames import TunnelStream, from_target, to_failure
+from edge_wire.tunnel_call import carried_by
+from edge_wire.tunnel_frames import from_target, to_failure
 from edge_wire.v1 import session_pb2_grpc
 from edge_wire.v1 import tunnel_pb2 as pb
 
 log = logging.getLogger(__name__)
 
 _LONGEST_CONNECT = timedelta(minutes=5)
-_FINISH_WITHIN = timedelta(seconds=10)
 
 Refuse = Callable[[pb.TunnelRefused], None]
 Trust = tuple[str, tuple[bytes, ...]]
@@ -70,14 +70,10 @@ class Tunnels:
         """Carry what was reached to the admin until it is over."""
         stub = session_pb2_grpc.NodeGateStub(self._channel(admin))
         conversation = calls.converse(stub.Tunnel, token=self._token)
-        near = TunnelStream(conversation, send=conversation.write, give_up=lambda _failure: conversation.close())
-        try:
+        async with carried_by(conversation) as near:
             opened = pb.TunnelOpened(peer=far.peer)
             await conversation.write(pb.TunnelFrame(arrival=pb.TunnelArrival(tunnel_id=tunnel_id, opened=opened)))
             await relay(near, far, limits=UNLIMITED, flow=Flow())
-            await conversation.finish(_FINISH_WITHIN)
-        finally:
-            conversation.close()
 
     def _channel(self, admin: Trust) -> grpc.aio.Channel:
         if admin not in self._channels:

@@ -11,6 +11,9 @@ from edge_wire.targets import Target, parse_target
 from edge_wire.tasks import is_being_cancelled
 from edge_wire.v1 import tunnel_pb2 as pb
 
+FEATURE = "tunnel"
+"""What hello says of a node that opens tunnels."""
+
 
 class TunnelStream:
     """Bytes as frames. A call that ends before `end_of_data` has come is broken, however properly it ended."""

@@ -20,10 +20,9 @@ from edge_server.sessions.session import NodeSession
 from edge_wire.errors import FrameInvalid, NodeOffline, TargetTimedOut, TunnelUnknown, TunnelUnsupported
 from edge_wire.streams import ByteStream
 from edge_wire.targets import Target
-from edge_wire.tunnel_frames import from_failure, to_target
+from edge_wire.tunnel_frames import FEATURE, from_failure, to_target
 from edge_wire.v1 import tunnel_pb2 as pb
 
-FEATURE = "tunnel"
 _SPARE = timedelta(seconds=5)
 """What the node may take beyond the dialling itself: to be asked, and to open the call."""
 
