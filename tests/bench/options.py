@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tests.bench import common_options
+
 SECTIONS = (
     "latency",
     "fanout100",
@@ -68,14 +70,7 @@ def parse(words: Sequence[str]) -> Options:
     found = parser.parse_args(words)
     if found.nodes < 1:
         parser.error("--nodes: at least one node is needed")
-    if found.rounds < 1:
-        parser.error("--rounds: at least one round is needed")
-    sections = [part for part in found.only.split(",") if part]
-    unknown = [part for part in sections if part not in SECTIONS]
-    if unknown:
-        parser.error(f"--only: no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    if found.json is not None and not found.json.parent.is_dir():
-        parser.error(f"--json: there is no directory {found.json.parent}")
+    sections = common_options.check(parser, found, SECTIONS)
     return Options(
         nodes=found.nodes,
         rounds=found.rounds,
@@ -84,7 +79,7 @@ def parse(words: Sequence[str]) -> Options:
         spawn=found.spawn,
         journal=None if found.journal is None else found.journal == "on",
         database=found.database,
-        sections=sections or SECTIONS,
+        sections=sections,
         output_bytes=found.output_mb * 1_000_000,
         executions=found.executions,
         old_executions=found.old_executions,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tests.bench.databases import Databases
 from tests.bench.figures import Report
+from tests.bench.interruption import INTERRUPTED, run_until_interrupted
 from tests.bench.machine import describe
 from tests.bench.options import Options, Refused, parse, raise_file_limit
 from tests.bench.processes import Failed
@@ -32,7 +32,6 @@ _SECTIONS: Mapping[str, Callable[[Rig], Awaitable[None]]] = {
     "flatness": memory.flatness,
     "retention": retention.run,
 }
-_INTERRUPTED = 130
 
 
 def main(words: Sequence[str]) -> int:
@@ -52,16 +51,11 @@ def main(words: Sequence[str]) -> int:
 
 async def _run(options: Options, scratch: Path) -> int:
     report = Report({**describe(scratch), "command": " ".join(["scripts/bench/exec", *sys.argv[1:]])})
-    working = asyncio.create_task(_measure(options, report, scratch))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
     code = 0
     try:
-        code = await working
-    except asyncio.CancelledError:
-        code = _INTERRUPTED
+        code = await run_until_interrupted(_measure(options, report, scratch))
     finally:
-        _keep(options, report, is_interrupted=code == _INTERRUPTED)
+        _keep(options, report, is_interrupted=code == INTERRUPTED)
     return code
 
 

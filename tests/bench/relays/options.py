@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench import common_options
+
 SECTIONS = ("bulk", "round_trips", "connections")
 FEWEST_ROUNDS = 5
 
@@ -26,22 +28,15 @@ def parse(words: Sequence[str]) -> Options:
     """Read the command line; ends the program with a usage error when it cannot be meant."""
     parser = _parser()
     found = parser.parse_args(words)
-    if found.rounds < 1:
-        parser.error("--rounds: at least one round is needed")
     if not 0 < found.seconds <= 60:
         parser.error("--seconds: more than none, and a minute at most")
-    sections = [part for part in found.only.split(",") if part]
-    unknown = [part for part in sections if part not in SECTIONS]
-    if unknown:
-        parser.error(f"--only: no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    if found.json is not None and not found.json.parent.is_dir():
-        parser.error(f"--json: there is no directory {found.json.parent}")
+    sections = common_options.check(parser, found, SECTIONS)
     return Options(
         rounds=found.rounds,
         seconds=found.seconds,
         has_peers=found.peers,
         json=found.json,
-        sections=sections or SECTIONS,
+        sections=sections,
     )
 
 

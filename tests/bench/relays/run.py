@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.figures import Report
+from tests.bench.interruption import INTERRUPTED, run_until_interrupted
 from tests.bench.machine import describe
 from tests.bench.processes import Failed, Helper
 from tests.bench.relays.options import Options, parse
 from tests.bench.relays.peers import NAMES, Peers
 from tests.bench.relays.rounds import PROMISED, Load, promise
 from tests.bench.relays.ways import Way, socks5
-
-_INTERRUPTED = 130
 
 
 def main(words: Sequence[str]) -> int:
@@ -38,25 +36,20 @@ async def _run(options: Options, scratch: Path) -> int:
     command = " ".join(["scripts/bench/relay", *sys.argv[1:]])
     report = Report({**describe(scratch), "command": command}, PROMISED)
     promise(report)
-    working = asyncio.create_task(_measure(options, report, scratch))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
     code = 0
     try:
-        await working
-    except asyncio.CancelledError:
-        code = _INTERRUPTED
+        code = await run_until_interrupted(_measure(options, report, scratch))
     except Failed as failure:
         _say(f"error: {failure}")
         code = 1
     finally:
         sys.stdout.write("\n".join(report.lines()) + "\n")
         if options.json is not None:
-            report.write(options.json, interrupted=code == _INTERRUPTED)
+            report.write(options.json, interrupted=code == INTERRUPTED)
     return code
 
 
-async def _measure(options: Options, report: Report, scratch: Path) -> None:
+async def _measure(options: Options, report: Report, scratch: Path) -> int:
     async with AsyncExitStack() as stack:
         target = await stack.enter_async_context(_helper("target", {}, scratch))
         target_port = (await target.hear())["port"]
@@ -72,6 +65,7 @@ async def _measure(options: Options, report: Report, scratch: Path) -> None:
             for section in options.sections:
                 await _take_turns(load, section, report, ways)
             _say(f"round {number} of {options.rounds}")
+    return 0
 
 
 async def _take_turns(load: Load, section: str, report: Report, ways: Mapping[str, Way]) -> None:
