@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from edge_server.clusters.service import lock_cluster
@@ -14,15 +13,13 @@ from edge_server.enrollment.service import EnrollmentService, NewKey
 from edge_wire import certificates
 from tests.edge_server.agents import Agent
 from tests.edge_server.fleet import ALICE, WallClock, add_cluster
+from tests.support.databases import count_waiting
 from tests.support.eventually import eventually
 
 
 async def both_wait_for_the_cluster(db: Database) -> None:
     """On PostgreSQL: until both transactions have looked for the node and queue for their turn."""
-    query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    await eventually(lambda: db.read(lambda tx: tx.scalar(query) == 2), what="two enrollments that wait")
+    await eventually(lambda: db.read(lambda tx: count_waiting(tx) == 2), what="two enrollments that wait")
 
 
 @pytest.mark.parametrize("uses", [1, 5, 0])

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from edge_server.commands import repository, storing
@@ -20,6 +19,7 @@ from edge_server.nodes.domain import NodeId
 from edge_wire.v1 import command_pb2 as pb
 from tests.edge_server.command_rows import add_command, happened, is_finished, reported, sent, standing, started
 from tests.edge_server.fleet import NOON
+from tests.support.databases import count_waiting
 from tests.support.eventually import eventually
 
 PENDING, SENT, RUNNING, ENDED = State.PENDING, State.SENT, State.RUNNING, State.ENDED
@@ -247,7 +247,4 @@ async def test_two_admins_that_store_its_last_ends_at_the_same_moment_close_the_
 
 
 async def _waits_for_a_lock(db: Database, task: asyncio.Task[Any]) -> bool:
-    query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    )
-    return task.done() or await db.read(lambda tx: tx.scalar(query) == 1)
+    return task.done() or await db.read(count_waiting) == 1

@@ -22,18 +22,11 @@ from edgectl.connect import Admin
 from edgectl.tunnelling.opening import open_tunnel
 from tests.support.eventually import eventually
 from tests.support.harness import Installation
-from tests.support.services import a_service, echo
+from tests.support.services import a_service, echo, everything
 
 
 def port_of_node(port: int) -> Target:
     return parse_destination(str(port))
-
-
-async def everything(opened: Opened) -> bytes:
-    parts = []
-    while data := await opened.stream.read():
-        parts.append(data)
-    return b"".join(parts)
 
 
 async def say(opened: Opened, data: bytes) -> None:
@@ -62,7 +55,7 @@ async def ending(admin: Admin, port: int, happens: Callable[[Opened], Awaitable[
         async with open_tunnel(admin, "edge01", port_of_node(port)) as opened:
             await hears_echo(opened)
             await happens(opened)
-            await everything(opened)
+            await everything(opened.stream)
     except EdgeError as error:
         return error.code
     return ""
@@ -72,19 +65,13 @@ async def audit_rows(admin: Admin, action: str) -> list[audit_pb2.AuditEntry]:
     return list((await admin.call(admin.audit.List, audit_pb2.ListAuditRequest(action=action))).entries)
 
 
-@pytest.fixture
-async def one_node(site: Installation) -> Installation:
-    await site.add_agent("edge01")
-    return site
-
-
 async def test_a_port_of_a_node_is_reached_and_every_byte_arrives(one_node: Installation) -> None:
     sent = os.urandom(3_000_000)
     async with one_node.operator() as admin, a_service(echo) as port:
         async with open_tunnel(admin, "edge01", port_of_node(port)) as opened:
             assert opened.peer == f"127.0.0.1:{port}"
             saying = asyncio.create_task(say(opened, sent))
-            heard = await everything(opened)
+            heard = await everything(opened.stream)
             await saying
         assert hashlib.sha256(heard).digest() == hashlib.sha256(sent).digest()
 
@@ -94,7 +81,7 @@ async def test_many_tunnels_at_once_do_not_mix(one_node: Installation) -> None:
         sent = bytes([number]) * 50_000
         async with open_tunnel(admin, "edge01", port_of_node(port)) as opened:
             saying = asyncio.create_task(say(opened, sent))
-            assert await everything(opened) == sent
+            assert await everything(opened.stream) == sent
             await saying
 
     async with one_node.operator() as admin, a_service(echo) as port:
@@ -114,7 +101,7 @@ async def test_a_target_that_ends_its_side_still_hears(one_node: Installation) -
 
     async with one_node.operator() as admin, a_service(ends_first) as port:
         async with open_tunnel(admin, "edge01", port_of_node(port)) as opened:
-            assert await everything(opened) == b"bye"
+            assert await everything(opened.stream) == b"bye"
             await say(opened, b"one thing more")
         assert await heard == b"one thing more"
 
@@ -198,7 +185,7 @@ async def test_losing_the_session_leaves_tunnels_alone(one_node: Installation) -
         session.say_goodbye("replaced", "a test")
         await eventually(lambda: session not in list(one_node.admin.registry), what="another session")
         await say(opened, b"still there")
-        assert await everything(opened) == b"still there"
+        assert await everything(opened.stream) == b"still there"
 
 
 async def test_rules_of_the_node_decide(bare: Installation) -> None:
@@ -212,7 +199,7 @@ async def test_rules_of_the_node_decide(bare: Installation) -> None:
         async with bare.operator() as admin:
             async with open_tunnel(admin, "edge01", parse_target("127.0.0.1", open_port)) as opened:
                 await say(opened, b"allowed")
-                assert await everything(opened) == b"allowed"
+                assert await everything(opened.stream) == b"allowed"
             assert await refusal(admin, "edge01", port_of_node(shut_port)) == "target_denied"
 
 
@@ -220,7 +207,7 @@ async def test_tunnels_are_in_the_audit_log_with_what_became_of_them(one_node: I
     async with one_node.operator() as admin, a_service(echo) as port:
         async with open_tunnel(admin, "edge01", port_of_node(port)) as opened:
             await say(opened, b"12345")
-            assert await everything(opened) == b"12345"
+            assert await everything(opened.stream) == b"12345"
         assert await refusal(admin, "edge01", parse_target("localhost", port)) == "target_denied"
         await eventually(lambda: _has_rows(admin, "tunnel.close", 2), what="two ends in the audit log")
         denied, done = await audit_rows(admin, "tunnel.close")
@@ -250,7 +237,7 @@ async def test_a_credential_for_proxies_may_and_a_viewer_may_not(one_node: Insta
             open_tunnel(proxy, "edge01", port_of_node(port)) as opened,
         ):
             await say(opened, b"x")
-            assert await everything(opened) == b"x"
+            assert await everything(opened.stream) == b"x"
         async with one_node.operator(tokens["viewer"]) as viewer:
             assert await refusal(viewer, "edge01", port_of_node(port)) == "denied"
 
@@ -282,7 +269,7 @@ async def test_a_draining_admin_lets_quiet_tunnels_end_properly(one_node: Instal
         async with open_tunnel(admin, "edge01", port_of_node(port)) as opened:
             await hears_echo(opened)
             draining = asyncio.create_task(one_node.admin._tunnels.drain(timedelta(seconds=20)))
-            assert await everything(opened) == b""  # the echo heard the end, and ended too
+            assert await everything(opened.stream) == b""  # the echo heard the end, and ended too
             assert await refusal(admin, "edge01", port_of_node(port)) == "shutting_down"
             await opened.stream.close_write()
         await draining

@@ -24,7 +24,8 @@ from edge_wire.sockets import SocketStream
 from edge_wire.splice import hand_over
 from edge_wire.streams import CHUNK, Flow, RelayLimits, relay
 from tests.support.eventually import eventually
-from tests.support.relays import Joined, a_pair, everything, joined
+from tests.support.relays import Joined, a_pair, joined
+from tests.support.services import everything
 
 MIB = 1024 * 1024
 

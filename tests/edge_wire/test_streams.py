@@ -15,7 +15,8 @@ from edge_wire.errors import StreamBroken, TargetRefused, TargetTimedOut, Target
 from edge_wire.listener import ListenAddress, Listener
 from edge_wire.sockets import SocketStream, connect
 from edge_wire.streams import CHUNK, RelayLimits
-from tests.support.relays import LOOPBACK, WITHIN, a_pair, everything, joined
+from tests.support.relays import LOOPBACK, WITHIN, a_pair, joined
+from tests.support.services import everything
 
 NEVER = 1 << 62
 each_pump = pytest.mark.usefixtures("bulky")

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
 
 from edge_server.db.engine import make_migration_engine
 from edge_server.db.migrate import migrate
@@ -130,3 +132,9 @@ def migrate_at(url: URL) -> None:
     engine = make_migration_engine(url)
     migrate(engine)
     engine.dispose()
+
+
+def count_waiting(tx: Session) -> int:
+    """How many transactions of this PostgreSQL database wait for a lock of another one."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return tx.scalar(text(waiting)) or 0

@@ -305,6 +305,13 @@ async def fleet(
 
 
 @pytest.fixture
+async def one_node(site: Installation) -> Installation:
+    """One node, edge01, for one test."""
+    await site.add_agent("edge01")
+    return site
+
+
+@pytest.fixture
 async def pair(site: Installation) -> Installation:
     """Two nodes, edge01 and edge02, for one test."""
     await site.add_agents("edge01", "edge02")

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from edge_wire.listener import ListenAddress, Listener
 from edge_wire.sockets import SocketStream, connect
-from edge_wire.streams import CHUNK, Flow, RelayLimits, relay
+from edge_wire.streams import Flow, RelayLimits, relay
 
 LOOPBACK = ip_address("127.0.0.1")
 WITHIN = timedelta(seconds=5)
@@ -66,12 +66,3 @@ async def joined(limits: RelayLimits | None = None) -> AsyncIterator[Joined]:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-
-async def everything(stream: SocketStream) -> bytes:
-    """What comes until the end."""
-    parts = []
-    while data := await stream.read():
-        assert len(data) <= CHUNK
-        parts.append(data)
-    return b"".join(parts)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from edge_wire.listener import ListenAddress, Listener
 from edge_wire.sockets import SocketStream
+from edge_wire.streams import CHUNK, ByteStream
 
 
 @asynccontextmanager
@@ -18,6 +19,15 @@ async def a_service(serve: Callable[[SocketStream], Awaitable[None]]) -> AsyncIt
         yield place.port
     finally:
         await listener.stop()
+
+
+async def everything(stream: ByteStream) -> bytes:
+    """What a stream gives until its end."""
+    parts = []
+    while data := await stream.read():
+        assert len(data) <= CHUNK
+        parts.append(data)
+    return b"".join(parts)
 
 
 async def echo(stream: SocketStream) -> None:

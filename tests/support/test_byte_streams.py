@@ -14,7 +14,7 @@ from edge_wire.errors import EdgeError
 from edge_wire.sockets import SocketStream, connect
 from edge_wire.streams import CHUNK, ByteStream
 from tests.support.byte_streams import stream_pair
-from tests.support.services import a_service
+from tests.support.services import a_service, everything
 
 Pair = AbstractAsyncContextManager[tuple[ByteStream, ByteStream]]
 
@@ -45,14 +45,6 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[tuple[ByteStream
     kind: Callable[[], Pair] = request.param
     async with kind() as streams:
         yield streams
-
-
-async def everything(stream: ByteStream) -> bytes:
-    data = bytearray()
-    while more := await stream.read():
-        assert len(more) <= CHUNK
-        data += more
-    return bytes(data)
 
 
 async def test_each_direction_ends_by_itself(pair: tuple[ByteStream, ByteStream]) -> None:

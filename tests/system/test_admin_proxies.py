@@ -19,12 +19,6 @@ DNS_NAME = "node-edge01.cluster-default.nm.internal"
 PROXY_KEY = "test-proxy-key-0123456789"
 
 
-@pytest.fixture
-async def one_node(site: Installation) -> Installation:
-    await site.add_agent("edge01")
-    return site
-
-
 def by(kind: str, admin: AdminApp, user: str = "_", password: str = MASTER_KEY, scheme: str = "http") -> list[str]:
     """curl's words for one of the two proxies."""
     port = admin.proxies.http if kind == "http" else admin.proxies.socks5

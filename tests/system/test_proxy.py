@@ -19,12 +19,6 @@ from tests.support.services import a_service
 DNS_NAME = "node-edge01.cluster-default.nm.internal"
 
 
-@pytest.fixture
-async def one_node(site: Installation) -> Installation:
-    await site.add_agent("edge01")
-    return site
-
-
 async def a_proxy(site: Installation, *words: str) -> tuple[Program, str]:
     """The program, and `address:port` of its local port."""
     program = await site.start_edgectl("proxy", "--listen", "127.0.0.1:0", "-o", "jsonl", *words)

@@ -15,15 +15,9 @@ from tests.support.eventually import eventually
 from tests.support.harness import Installation
 from tests.support.local_ports import listen_address
 from tests.support.programs import Program
-from tests.support.services import a_service, echo
+from tests.support.services import a_service, echo, everything
 
 WITHIN = timedelta(seconds=5)
-
-
-@pytest.fixture
-async def one_node(site: Installation) -> Installation:
-    await site.add_agent("edge01")
-    return site
 
 
 async def listening(program: Program) -> int:
@@ -33,13 +27,6 @@ async def listening(program: Program) -> int:
 
 async def reached(port: int) -> SocketStream:
     return await connect(ip_address("127.0.0.1"), port, WITHIN)
-
-
-async def everything(stream: SocketStream) -> bytes:
-    parts = []
-    while data := await stream.read():
-        parts.append(data)
-    return b"".join(parts)
 
 
 async def test_a_local_port_comes_out_at_the_node(one_node: Installation) -> None:
