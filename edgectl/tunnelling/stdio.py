@@ -13,6 +13,7 @@ from queue import SimpleQueue
 
 from edge_wire.errors import EdgeError, OutputNotWritable, StreamBroken
 from edge_wire.streams import CHUNK
+from edgectl.standard_streams import abandon
 
 
 class StandardStream:
@@ -43,10 +44,7 @@ class StandardStream:
     async def close_write(self) -> None:
         if not self._is_write_over:
             self._is_write_over = True
-            # Closed, not only left: the reader of a pipe waits for its end.
-            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, 1)
-            os.close(nowhere)
+            abandon(1)  # not only left: the reader of a pipe waits for its end
 
     def abort(self, failure: EdgeError | None = None) -> None:
         self._failure = self._failure or failure or StreamBroken("the tunnel is over")
