@@ -18,8 +18,9 @@ from edge_agent.enroll import Wishes
 from edge_agent.enroll import enroll as enroll_agent
 from edge_server.rpc.permissions import ACCESS
 from edge_wire import calls, credentials
-from edge_wire.errors import Denied, EdgeError, NotFound, ScopeDenied, Unauthenticated
+from edge_wire.errors import Denied, EdgeError, NodeOffline, NotFound, ScopeDenied, Unauthenticated
 from edge_wire.private_files import open_data_dir
+from edge_wire.targets import parse_destination
 from edge_wire.v1 import (
     admin_pb2,
     audit_pb2,
@@ -30,17 +31,25 @@ from edge_wire.v1 import (
     principal_pb2,
     selector_pb2,
     session_pb2,
+    session_pb2_grpc,
+    tunnel_pb2,
 )
 from edgectl.connect import Admin
+from edgectl.tunnelling.opening import open_tunnel
 from tests.edge_server.command_rows import is_finished
 from tests.support.eventually import eventually
 from tests.support.harness import MASTER_KEY, Installation
 
+PROTOS = (
+    *(admin_pb2, audit_pb2, cluster_pb2, command_pb2, enrollment_pb2),
+    *(node_pb2, principal_pb2, session_pb2, tunnel_pb2),
+)
 ROLES = ("admin", "operator", "viewer", "metrics", "proxy", "mcp")
 ADMINS = {"admin"}
 OPERATORS = {"admin", "operator"}
 VIEWERS = {"admin", "operator", "viewer"}
 EVERYONE = set(ROLES)
+TUNNELLERS = {"admin", "operator", "proxy"}
 
 Scope = Literal["any", "filtered", "target", "both", "installation"]
 """Matters not · leaves out what is foreign · refuses a foreign target · needs oslo and bergen · needs everything."""
@@ -200,11 +209,12 @@ def test_the_walk_below_leaves_out_no_method() -> None:
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         "/edge_wire.v1.NodeGate/Enroll",
         "/edge_wire.v1.NodeGate/Session",
+        "/edge_wire.v1.NodeGate/Tunnel",
+        "/edge_wire.v1.TunnelService/Open",
     }
-    modules = (admin_pb2, audit_pb2, cluster_pb2, command_pb2, enrollment_pb2, node_pb2, principal_pb2, session_pb2)
     in_protos = {
         f"/{service.full_name}/{method.name}"
-        for module in modules
+        for module in PROTOS
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
@@ -224,6 +234,42 @@ async def test_every_method_with_every_credential(site: Installation) -> None:
             caller = Admin(master.channel, token)
             for method, rule in rules().items():
                 await _check(world, master, caller, method, rule, role, clusters)
+
+
+@pytest.mark.timeout(120)
+async def test_tunnels_with_every_credential(site: Installation) -> None:
+    """A tunnel is audited twice, and the node in oslo is offline: hearing that is to be let through."""
+    async with site.operator() as master:
+        for name in ("oslo", "bergen"):
+            await master.call(master.clusters.Create, cluster_pb2.CreateClusterRequest(name=name))
+        world = World(site, master)
+        node = await world.node()
+        for role, clusters in itertools.product(ROLES, ([], ["oslo"], ["bergen"])):
+            token = (await new_token(master, world.name(), role, clusters)).token
+            before = await _last_audit_row(master)
+            answer = await _ask_for_tunnel(Admin(master.channel, token), node)
+            case = f"a tunnel as {role} of {clusters or 'everything'}: {answer!r}"
+            refusals = _expected(Rule(TUNNELLERS, "target", plain), role, clusters)
+            assert isinstance(answer, refusals or NodeOffline), case
+            expected = [] if refusals else ["tunnel.close", "tunnel.open"]
+            await _audited(master, before, expected, case)
+
+
+async def _ask_for_tunnel(caller: Admin, node: str) -> EdgeError | None:
+    try:
+        async with open_tunnel(caller, node, parse_destination("22")):
+            return None
+    except EdgeError as error:
+        return error
+
+
+async def _audited(master: Admin, before: int, actions: list[str], case: str) -> None:
+    """The end of a tunnel is written down after it has been told."""
+
+    async def is_written() -> bool:
+        return [row.action for row in await _audit_rows_after(master, before)] == actions
+
+    await eventually(is_written, what=case)
 
 
 async def _check(
@@ -343,14 +389,10 @@ async def test_open_methods_need_nothing_and_the_gate_takes_no_operator(site: In
         )
         answer = await check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    for token in (MASTER_KEY, "edge_op_nobody"):
+    for token, name in itertools.product((MASTER_KEY, "edge_op_nobody"), ("Session", "Tunnel")):
         async with site.operator() as master:
-            method: Any = master.channel.stream_stream(
-                "/edge_wire.v1.NodeGate/Session",
-                request_serializer=session_pb2.AgentFrame.SerializeToString,
-                response_deserializer=session_pb2.AdminFrame.FromString,
-            )
-            conversation: Any = calls.converse(method, token=token)
+            stub = session_pb2_grpc.NodeGateStub(master.channel)
+            conversation: Any = calls.converse(getattr(stub, name), token=token)
             with pytest.raises(Unauthenticated):
                 await anext(conversation)
 
