@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -21,6 +21,10 @@ from edge_agent.facts import collect_facts
 from edge_agent.identity import Identity
 from edge_agent.session import AgentSession
 from edge_agent.settings import HIDDEN, Settings
+from edge_agent.ssh.admin_link import AdminLink
+from edge_agent.ssh.kept_reports import KeptReports
+from edge_agent.ssh.server import SshServer
+from edge_agent.ssh.settings import SshSettings
 from edge_agent.status import StatusFile
 from edge_agent.tunnels import Tunnels
 from edge_wire.egress import EgressPolicy
@@ -58,10 +62,13 @@ class AgentApp:
             raise NotEnrolled(hint="edge-agent enroll --key-file FILE, or set ENROLLMENT_KEY_FILE")
         self._keys = identities.load_or_make_keys(settings.data_dir)
         policy = _policy(settings)
-        self._tunnels = Tunnels(policy=policy, token=self._keys.token)
+        self._new_ssh(policy)
+        self._tunnels = Tunnels(policy=policy, token=self._keys.token, ssh=self.ssh)
         self.proxies = self._new_proxies(policy)
         if self.proxies is not None:
             await self.proxies.start()
+        if self.ssh is not None:
+            await self.ssh.start()
         await self._executions.start()
         self._dialling = asyncio.create_task(self._enroll_and_dial())
 
@@ -79,6 +86,8 @@ class AgentApp:
             await asyncio.wait({self._dialling})
         if self.proxies is not None:
             await self.proxies.stop()
+        if self.ssh is not None:
+            await self.ssh.stop()
         await self._tunnels.stop()
         await self._executions.stop()
         self._note("stopped", "")
@@ -121,6 +130,24 @@ class AgentApp:
             hidden=HIDDEN,
         )
 
+    def _new_ssh(self, policy: EgressPolicy) -> None:
+        """The SSH server, if it is on, and who asks the admin for it."""
+        directory = self._settings.data_dir / "ssh"
+        reports = KeptReports(directory / "reports")
+        reports.load()
+        self._ssh_link = AdminLink(reports=reports)
+        self.ssh = None
+        if self._settings.ssh_server == "off":
+            return
+        self.ssh = SshServer(
+            settings=_ssh_settings(self._settings),
+            data_dir=self._settings.data_dir,
+            policy=policy,
+            authority=self._ssh_link,
+            now=lambda: datetime.now(UTC),
+        )
+        self._ssh_link.server = self.ssh
+
     def _new_proxies(self, policy: EgressPolicy) -> Proxies | None:
         settings = self._settings
         if settings.http_proxy_listen is None and settings.socks5_proxy_listen is None:
@@ -154,6 +181,7 @@ class AgentApp:
             facts=collect_facts(),
             labels=self._settings.node_labels,
             executions=self._executions,
+            ssh=self._ssh_link,
             open_tunnel=lambda request, refuse: self._tunnels.open(url, self._trusted()[1], request, refuse),
             welcomed=lambda welcome: self._welcomed(url, welcome),
             clock=asyncio.get_running_loop().time,
@@ -189,9 +217,20 @@ class AgentApp:
 
 
 def _policy(settings: Settings) -> EgressPolicy:
-    listens = [settings.http_proxy_listen, settings.socks5_proxy_listen]
+    listens = [settings.http_proxy_listen, settings.socks5_proxy_listen, settings.ssh_listen]
     own_ports = OWN_PORTS | {address.port for address in listens if address is not None}
     return EgressPolicy(allow=settings.egress_allow, deny=settings.egress_deny, own_ports=own_ports)
+
+
+def _ssh_settings(settings: Settings) -> SshSettings:
+    return SshSettings(
+        listen=settings.ssh_listen,
+        environment=tuple(settings.ssh_environment),
+        record=settings.ssh_record == "yes",
+        max_sessions=settings.ssh_max_sessions,
+        offline_grace=timedelta(seconds=settings.ssh_offline_grace),
+        hidden=HIDDEN,
+    )
 
 
 async def run(settings: Settings) -> int:

@@ -16,7 +16,7 @@ from edge_wire.channel import FRAME_LIMIT
 from edge_wire.errors import FrameInvalid, ProtocolUnsupported
 from edge_wire.lazy_timer import LazyTimer
 from edge_wire.timestamps import to_timestamp
-from edge_wire.v1 import node_pb2, tunnel_pb2
+from edge_wire.v1 import node_pb2, ssh_pb2, tunnel_pb2
 from edge_wire.v1 import session_pb2 as pb
 
 DEFAULT_PING_INTERVAL = timedelta(seconds=15)
@@ -25,6 +25,7 @@ FEATURES = (tunnel_frames.FEATURE,)
 """Optional abilities that hello names."""
 _STARTED_WAITS = 0.05
 """Seconds that "started" waits for company: a short command's end goes into the same frame."""
+_SSH = frozenset({"ssh_answer", "ssh_acknowledgement", "ssh_end"})
 
 
 class ExecutionOrders(Protocol):
@@ -37,6 +38,19 @@ class ExecutionOrders(Protocol):
     def detach(self) -> None: ...
 
     def receive(self, order: pb.ExecutionOrder) -> None: ...
+
+
+class SshConversation(Protocol):
+    """What the session needs of the SSH server."""
+
+    @property
+    def facts(self) -> ssh_pb2.SshServerFacts | None: ...
+
+    def attach(self, send: Callable[[pb.AgentFrame], None]) -> None: ...
+
+    def detach(self) -> None: ...
+
+    def receive(self, frame: pb.AdminFrame) -> None: ...
 
 
 class TunnelRequests(Protocol):
@@ -57,12 +71,14 @@ class AgentSession:
         facts: node_pb2.Facts,
         labels: dict[str, str],
         executions: ExecutionOrders,
+        ssh: SshConversation,
         open_tunnel: TunnelRequests,
         welcomed: Callable[[pb.Welcome], None],
         clock: Callable[[], float],
         now: Callable[[], datetime],
     ) -> None:
         self._executions = executions
+        self._ssh = ssh
         self._open_tunnel = open_tunnel
         self._welcomed = welcomed
         self._clock = clock
@@ -75,6 +91,7 @@ class AgentSession:
             executions=executions.inventory(),
             labels=labels,
             features=FEATURES,
+            ssh=ssh.facts,
         )
         self._urgent: deque[pb.AgentFrame] = deque([pb.AgentFrame(hello=hello)])
         self._reports: deque[pb.ExecutionReport] = deque()
@@ -108,6 +125,8 @@ class AgentSession:
                 self._executions.receive(order)
         elif kind == "tunnel":
             self._open_tunnel(frame.tunnel, self._refuse_tunnel)
+        elif kind in _SSH:
+            self._ssh.receive(frame)
         elif kind == "ping":
             self._urgent.append(pb.AgentFrame(pong=pb.Pong(nonce=frame.ping.nonce)))
             self._wake.set()
@@ -127,6 +146,7 @@ class AgentSession:
         self._company_timer.cancel()
         if self.is_welcome:
             self._executions.detach()
+            self._ssh.detach()
         self._wake.set()
 
     async def next_frame(self) -> pb.AgentFrame | None:
@@ -155,10 +175,14 @@ class AgentSession:
         self.is_welcome = True
         self._welcomed(welcome)
         self._executions.attach(self._report)
+        self._ssh.attach(self._send_soon)
         self._wake.set()  # the pings are due by other limits now
 
     def _refuse_tunnel(self, refusal: tunnel_pb2.TunnelRefused) -> None:
-        self._urgent.append(pb.AgentFrame(tunnel_refused=refusal))
+        self._send_soon(pb.AgentFrame(tunnel_refused=refusal))
+
+    def _send_soon(self, frame: pb.AgentFrame) -> None:
+        self._urgent.append(frame)
         self._wake.set()
 
     def _report(self, report: pb.ExecutionReport) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from edge_agent.vpn_addresses import is_vpn_address
 from edge_wire.channel import target_of
 from edge_wire.egress_rules import Rule, parse_rule
 from edge_wire.errors import EdgeError, SettingsInvalid
@@ -15,6 +17,7 @@ from edge_wire.listener import ListenAddress, parse_listen
 from edge_wire.names import check_alias, check_labels
 
 _SMALLEST_SECRET = 16
+_VARIABLE = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -52,6 +55,13 @@ def _labels(text: str) -> dict[str, str]:
 
 def _rules(text: str) -> list[Rule]:
     return [parse_rule(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _names(text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if any(not _VARIABLE.fullmatch(name) for name in names):
+        raise ValueError("must be names of variables, separated by commas")
+    return names
 
 
 def _secret(text: str) -> str:
@@ -130,6 +140,35 @@ class Settings:
         "`yes`: the proxies may listen off loopback, where others can read what is sent to them.",
         _one_of("yes", "no"),
     )
+    ssh_server: str = _setting(
+        "on",
+        "`on`: tunnels of operators reach this node's embedded SSH server; `off`: it has none.",
+        _one_of("on", "off"),
+    )
+    ssh_listen: ListenAddress | None = _setting(
+        None,
+        "`ADDRESS:PORT`, usually port 40022, where the SSH server listens too: loopback or an address of this node's"
+        " VPN. Default: only tunnels reach it.",
+        parse_listen,
+    )
+    ssh_environment: list[str] = _setting(
+        ["LANG", "LC_*", "COLORTERM", "EDITOR", "TZ", "GIT_PROTOCOL"],
+        "Variables that SSH clients may set, separated by commas; `*` stands for anything.",
+        _names,
+        "`LANG,LC_*,COLORTERM,EDITOR,TZ,GIT_PROTOCOL`",
+    )
+    ssh_record: str = _setting(
+        "no",
+        "`yes`: what terminals of SSH sessions show is recorded on the node, for `edgectl ssh-session play`.",
+        _one_of("yes", "no"),
+    )
+    ssh_offline_grace: int = _setting(
+        0,
+        "Seconds for which a key that an admin has verified lets in again while no admin can be asked; 0: no admin, no"
+        " login. Passwords never.",
+        _between(0, 604_800),
+    )
+    ssh_max_sessions: int = _setting(64, "How many SSH connections there may be at once.", _between(1, 1000))
     node_alias: str = _setting("", "Name to ask for when enrolling. Default: the host name.", check_alias)
     node_labels: dict[str, str] = _setting(
         {}, "The node's own labels, `name=value` separated by commas; they appear under `node/`.", _labels
@@ -165,11 +204,15 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 def _mistakes_together(settings: Settings) -> list[str]:
     listens = {"HTTP_PROXY_LISTEN": settings.http_proxy_listen, "SOCKS5_PROXY_LISTEN": settings.socks5_proxy_listen}
-    return [
+    mistakes = [
         f"{name}: {address} is not loopback; PROXY_ANY_ADDRESS=yes allows it"
         for name, address in listens.items()
         if address is not None and not address.is_loopback and settings.proxy_any_address != "yes"
     ]
+    ssh = settings.ssh_listen
+    if ssh is not None and not ssh.is_loopback and not is_vpn_address(ssh.host):
+        mistakes.append(f"SSH_LISTEN: {ssh} is neither loopback nor an address of this node's VPN")
+    return mistakes
 
 
 def given_settings(environ: Mapping[str, str]) -> dict[str, str]:

@@ -65,6 +65,8 @@ from edge_server.sessions.host import AdminFacts, SessionHost
 from edge_server.sessions.registry import SessionRegistry
 from edge_server.sessions.session import SessionLimits, Sinks
 from edge_server.settings import NO_LISTENER, Settings, primary_address
+from edge_server.ssh.parts import Ssh
+from edge_server.ssh.rpc import SshKeyServicer, SshServicer, SshUserServicer
 from edge_wire import certificates, credentials
 from edge_wire.certificates import Authority, Identity
 from edge_wire.channel import host_of
@@ -82,6 +84,7 @@ from edge_wire.v1 import (
     node_pb2,
     principal_pb2,
     session_pb2,
+    ssh_pb2,
     tunnel_pb2,
 )
 from edge_wire.version import PROGRAM
@@ -152,6 +155,7 @@ class AdminApp:
         await self._server.stop(2)
         await self._tunnels.stop()
         await self._jobs.stop()
+        await self._ssh.stop()
         await self._reconciler.stop()
         await self._recorder.stop()
         await self._host.stop()
@@ -235,6 +239,7 @@ class AdminApp:
             db=self.db, admin_id=self.admin_id, version=PROGRAM, urls=self.address.urls, now=utc_now
         )
         self._dialler = NodeDialler(registry=self.registry, admin_id=self.admin_id)
+        self._ssh = self._new_ssh()
         self._host = self._new_host()
         self._tunnels = TunnelService(
             db=self.db,
@@ -269,6 +274,7 @@ class AdminApp:
                 retention=Retention(
                     db=self.db, keep=_keep(self._settings), now=utc_now, clock=asyncio.get_running_loop().time
                 ),
+                ssh=self._ssh.records,
             )
         )
         await self._presence.beat()
@@ -313,6 +319,11 @@ class AdminApp:
             _service(principal_pb2, "TokenService"): TokenServicer(
                 principals=self._principals, login_template=self._login_template
             ),
+            _service(ssh_pb2, "SshUserService"): SshUserServicer(accounts=self._ssh.accounts),
+            _service(ssh_pb2, "SshKeyService"): SshKeyServicer(accounts=self._ssh.accounts),
+            _service(ssh_pb2, "SshService"): SshServicer(
+                admissions=self._ssh.admissions, records=self._ssh.records, dialler=self._dialler
+            ),
             _service(tunnel_pb2, "TunnelService"): TunnelServicer(tunnels=self._tunnels),
         }
 
@@ -320,7 +331,7 @@ class AdminApp:
         return SessionHost(
             db=self.db,
             registry=self.registry,
-            sinks=Sinks(reports=self._reconciler, tunnels=self._dialler),
+            sinks=Sinks(reports=self._reconciler, tunnels=self._dialler, ssh=self._ssh.link),
             admin=AdminFacts(
                 admin_id=self.admin_id, admin_urls=self.address.urls, ca_certificates=[self.authority.der]
             ),
@@ -328,6 +339,9 @@ class AdminApp:
             facts_from=from_facts,
             now=utc_now,
         )
+
+    def _new_ssh(self) -> Ssh:
+        return Ssh(db=self.db, registry=self.registry, admin_id=self.admin_id, now=utc_now)
 
     def _open_port(self, identity: Identity) -> Address:
         host = self._settings.grpc_listen.rpartition(":")[0]

@@ -132,6 +132,18 @@ class TargetInvalid(InvalidValue):
     code = "target_invalid"
 
 
+class SshUserInvalid(InvalidValue):
+    """The account for SSH is not acceptable."""
+
+    code = "ssh_user_invalid"
+
+
+class SshKeyInvalid(InvalidValue):
+    """The public key is not one that can be used."""
+
+    code = "ssh_key_invalid"
+
+
 class SettingsInvalid(InvalidValue):
     """The settings are not usable."""
 
@@ -224,6 +236,30 @@ class TunnelUnknown(NotFound):
     code = "tunnel_unknown"
 
 
+class SshUserNotFound(NotFound):
+    """There is no such account for SSH."""
+
+    code = "ssh_user_not_found"
+
+
+class SshKeyNotFound(NotFound):
+    """There is no such key."""
+
+    code = "ssh_key_not_found"
+
+
+class SshSessionNotFound(NotFound):
+    """There is no such SSH session."""
+
+    code = "ssh_session_not_found"
+
+
+class SshRecordingNotFound(NotFound):
+    """The node has no recording of this session."""
+
+    code = "ssh_recording_not_found"
+
+
 class CommandNotFound(NotFound):
     """There is no such command."""
 
@@ -310,6 +346,12 @@ class ScopeDenied(Denied):
     """This credential is confined to other clusters."""
 
     code = "scope_denied"
+
+
+class SshUserDenied(Denied):
+    """The account for SSH is not good on this node."""
+
+    code = "ssh_user_denied"
 
 
 class TargetDenied(Denied):
@@ -476,6 +518,14 @@ class TunnelUnsupported(Unavailable):
     retryable = False
 
 
+class SshUnsupported(Unavailable):
+    """The node has no SSH server."""
+
+    code = "ssh_unsupported"
+    status = "UNIMPLEMENTED"
+    retryable = False
+
+
 class TunnelIdle(Unavailable):
     """Nothing moved in the tunnel for too long."""
 
@@ -528,6 +578,20 @@ class AliasExists(Conflict):
     """A node of that cluster has this alias."""
 
     code = "alias_exists"
+    status = "ALREADY_EXISTS"
+
+
+class SshUserExists(Conflict):
+    """An account for SSH of that name exists."""
+
+    code = "ssh_user_exists"
+    status = "ALREADY_EXISTS"
+
+
+class SshKeyExists(Conflict):
+    """The account has this key, or one of that name."""
+
+    code = "ssh_key_exists"
     status = "ALREADY_EXISTS"
 
 

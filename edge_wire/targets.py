@@ -18,6 +18,9 @@ Address = IPv4Address | IPv6Address
 NAME_LIMIT = 253
 """Characters of a name, without the dot at its end."""
 
+SSH_PORT = 40022
+"""As a port of the node itself: its embedded SSH server, whether that listens or not."""
+
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _LOOKS_LIKE_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NUMBER = re.compile(r"0x(?P<hex>[0-9a-f]+)|0(?P<octal>[0-7]*)|(?P<decimal>[1-9][0-9]*)")

@@ -25,12 +25,17 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "exec": Entry("execute", "Run a command on nodes, now, and stream back what it writes."),
+    "ssh": Entry("ssh", "A shell or one command on a node, through the admin."),
     "proxy": Entry("proxy", "A local HTTP and SOCKS port that comes out elsewhere."),
     "tunnel": Entry("tunnel", "Reach a port of a node or of its network from here."),
     "node": Entry("node", "Nodes: list, show, set, alias, move, delete."),
     "cluster": Entry("cluster", "Clusters: list, show, create, set, delete."),
     "enroll-key": Entry("enroll_key", "Enrollment keys: what lets new machines join."),
     "command": Entry("command", "Commands as records: list, logs, wait, retry, diff and more."),
+    "ssh-user": Entry("ssh_user", "Accounts for SSH: list, show, create, delete."),
+    "ssh-key": Entry("ssh_key", "Public keys of accounts for SSH: list, create, delete."),
+    "ssh-session": Entry("ssh_session", "SSH sessions: list, show, play, export."),
+    "ssh-config": Entry("ssh_config", "Make plain ssh, scp, rsync and git reach nodes by name."),
     "token": Entry("token", "Tokens: list, show, create, delete."),
     "audit": Entry("audit", "The audit log: who changed what."),
     "admin": Entry("admin", "The admin itself: status."),

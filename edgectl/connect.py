@@ -26,6 +26,7 @@ from edge_wire.v1 import (
     node_pb2_grpc,
     principal_pb2,
     principal_pb2_grpc,
+    ssh_pb2_grpc,
     tunnel_pb2_grpc,
 )
 from edgectl.contexts import Context, find_context
@@ -76,6 +77,18 @@ class Admin:
     @cached_property
     def nodes(self) -> node_pb2_grpc.NodeServiceAsyncStub:
         return node_pb2_grpc.NodeServiceStub(self.channel)
+
+    @cached_property
+    def ssh(self) -> ssh_pb2_grpc.SshServiceAsyncStub:
+        return ssh_pb2_grpc.SshServiceStub(self.channel)
+
+    @cached_property
+    def ssh_keys(self) -> ssh_pb2_grpc.SshKeyServiceAsyncStub:
+        return ssh_pb2_grpc.SshKeyServiceStub(self.channel)
+
+    @cached_property
+    def ssh_users(self) -> ssh_pb2_grpc.SshUserServiceAsyncStub:
+        return ssh_pb2_grpc.SshUserServiceStub(self.channel)
 
     @cached_property
     def tokens(self) -> principal_pb2_grpc.TokenServiceAsyncStub:

@@ -73,6 +73,9 @@ COMMON_OPTIONS = (
     CommonOption(("--debug",), "is_debug", "Show where inside edgectl an error came from."),
 )
 
+SSH = "ssh"
+"""The command behind which all words are ssh's: it has options `-o` and `-q` of its own."""
+
 _VALUED = {name: option.field for option in COMMON_OPTIONS if option.metavar for name in option.names}
 _FLAGS = {name: option.field for option in COMMON_OPTIONS if not option.metavar for name in option.names}
 
@@ -88,7 +91,9 @@ def split_arguments(argv: Sequence[str]) -> tuple[Invocation, list[str]]:
     queue = iter(words)
     for word in queue:
         name, has_value, value = word.partition("=")
-        if name in _VALUED and (has_value or word == name):
+        if rest[:1] == [SSH]:
+            rest.append(word)
+        elif name in _VALUED and (has_value or word == name):
             value = value if has_value else next(queue, "")
             if not value:
                 raise UsageError(f"{name} needs a value")

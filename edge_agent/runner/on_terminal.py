@@ -1,7 +1,8 @@
 """The first program on a terminal: makes it the controlling one, changes the account, and is replaced by the command.
 
 The runner hands this file's text to `python -I -S -c`, so it imports nothing of ours. Arguments: the descriptor that
-takes step and errno of a failure; `uid,gid,group...`, or nothing to stay what it is; the command and its arguments.
+takes step and errno of a failure; `uid,gid,group...`, or nothing to stay what it is; the program's file, or nothing
+when the command is its name; the command and its arguments.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import termios
 
 def main() -> None:
     """Become the command, or tell at which step that failed."""
-    tell, ids, *command = sys.argv[1:]
+    tell, ids, file, *command = sys.argv[1:]
     os.set_inheritable(int(tell), False)
     step = "prepare"
     try:
@@ -27,7 +28,7 @@ def main() -> None:
         if ids:
             _change_account(*[int(number) for number in ids.split(",")])
         step = "execute"
-        _execute(command, environment)
+        _execute(file or command[0], command, environment)
     except OSError as error:
         os.write(int(tell), f"{step} {error.errno}".encode())
     os._exit(127)
@@ -46,9 +47,9 @@ def _change_account(uid: int, gid: int, *groups: int) -> None:
     os.setuid(uid)
 
 
-def _execute(command: list[str], environment: dict[bytes, bytes]) -> None:
+def _execute(file: str, command: list[str], environment: dict[bytes, bytes]) -> None:
     """As os.execvpe, which imports what the account may not be able to read. Raises OSError."""
-    program = os.fsencode(command[0])
+    program = os.fsencode(file)
     places = [b""] if b"/" in program else environment.get(b"PATH", os.fsencode(os.defpath)).split(b":")
     failure: OSError = FileNotFoundError(errno.ENOENT, "")
     for place in places:

@@ -81,6 +81,7 @@ def spawn(
     *,
     account: Account | None,
     inherited: Collection[int],
+    executable: str = "",
     **options: Any,
 ) -> subprocess.Popen[bytes]:
     """Popen for a command whose stdin is a terminal, which becomes its controlling one.
@@ -91,7 +92,7 @@ def spawn(
     told, tell = os.pipe2(os.O_CLOEXEC)
     with open(told, "rb") as answer:
         try:
-            helper = [sys.executable, "-I", "-S", "-c", _ON_TERMINAL, str(tell), _ids(account)]
+            helper = [sys.executable, "-I", "-S", "-c", _ON_TERMINAL, str(tell), _ids(account), executable]
             process = subprocess.Popen(
                 [*helper, *argv], pass_fds=[tell, *inherited], start_new_session=True, close_fds=True, **options
             )

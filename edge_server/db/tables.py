@@ -11,6 +11,7 @@ from edge_server.enrollment.models import EnrollmentKeyRow
 from edge_server.installation.models import CompatibilityRow, InstallationRow
 from edge_server.nodes.models import AliasRow, LabelRow, NodeRow
 from edge_server.principals.models import PrincipalClusterRow, PrincipalRow
+from edge_server.ssh.models import SshAdmissionRow, SshHostRow, SshKeyRow, SshSessionRow, SshUserRow
 
 metadata = Base.metadata
 
@@ -29,5 +30,10 @@ __all__ = [
     "OutputRow",
     "PrincipalClusterRow",
     "PrincipalRow",
+    "SshAdmissionRow",
+    "SshHostRow",
+    "SshKeyRow",
+    "SshSessionRow",
+    "SshUserRow",
     "metadata",
 ]

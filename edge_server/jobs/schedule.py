@@ -10,6 +10,7 @@ from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.retention import Retention
 from edge_server.jobs.periodic import Job
 from edge_server.sessions.host import SessionHost
+from edge_server.ssh.records import SessionRecords
 
 
 def jobs(
@@ -19,6 +20,7 @@ def jobs(
     dispatcher: Dispatcher,
     reconciler: Reconciler,
     retention: Retention,
+    ssh: SessionRecords,
 ) -> list[Job]:
     """Every background job of an admin."""
 
@@ -34,5 +36,7 @@ def jobs(
         Job(name="waiting executions", every=timedelta(seconds=1), run=reconciler.look_after_waiting),
         Job(name="hide old commands", every=timedelta(minutes=5), run=retention.hide_old),
         Job(name="remove hidden commands", every=timedelta(seconds=5), run=retention.remove_hidden),
+        Job(name="end revoked SSH sessions", every=timedelta(seconds=2), run=ssh.end_revoked),
+        Job(name="remove old SSH sessions", every=timedelta(minutes=5), run=ssh.remove_old),
         Job(name="contact", every=timedelta(milliseconds=250), run=dispatcher.tick),
     ]

@@ -55,6 +55,17 @@ class SelectedNode:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """A node with everything that rules about nodes look at."""
+
+    id: NodeId
+    cluster_id: str
+    cluster_name: str
+    aliases: Sequence[str]
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reference:
     """What a node reference may mean; a node fits when any part fits."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import or_, select
@@ -32,6 +32,12 @@ def find_live(tx: Session, reference: str, *, prefix_length: int) -> Sequence[Pr
         return by_name
     fits = or_(PrincipalRow.id == reference, PrincipalRow.id.startswith(reference, autoescape=True))
     return tx.scalars(live.where(fits).limit(2)).all()
+
+
+def list_live_ids(tx: Session, ids: Collection[str]) -> set[str]:
+    """Of these, those that were not revoked."""
+    query = select(PrincipalRow.id).where(PrincipalRow.id.in_(ids), PrincipalRow.revoked_at.is_(None))
+    return set(tx.scalars(query))
 
 
 def list_cluster_ids(tx: Session, principal_ids: Sequence[str]) -> dict[str, list[str]]:

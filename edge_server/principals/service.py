@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -128,6 +128,12 @@ class PrincipalService:
             record(tx, caller, _change("token.delete", row, {}), self._now())
 
         await self._db.write(work)
+
+
+def live_principals(tx: Session, ids: Collection[str]) -> set[str]:
+    """Of these, those that were not revoked; the built-in ones never are."""
+    builtin = {principal_id for principal_id in ids if principal_id.startswith(_BUILTIN)}
+    return builtin | repository.list_live_ids(tx, set(ids) - builtin)
 
 
 def _add(tx: Session, row: PrincipalRow, cluster_ids: Sequence[str]) -> None:

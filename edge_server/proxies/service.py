@@ -166,7 +166,7 @@ class TunnelService:
         return live
 
     async def _dial(self, live: _Live, target: Target) -> Opened:
-        dialled = await self._dialler.dial(live.tunnel.node.id, target, within=self._limits.connect)
+        dialled = await self._dialler.dial(live.tunnel.node.id, target, within=self._limits.connect, caller=live.caller)
         live.stream = dialled.stream
         self.census.opened(live.tunnel)
         if self._is_draining:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from edge_server.nodes.domain import NodeId, NodeIdentity
+from edge_server.principals.domain import Caller
 from edge_server.rpc.first_frame import first_frame
 from edge_server.rpc.served_tunnel import ServedTunnel
 from edge_server.sessions.registry import SessionRegistry
@@ -21,6 +22,7 @@ from edge_wire.errors import FrameInvalid, NodeOffline, TargetTimedOut, TunnelUn
 from edge_wire.streams import ByteStream
 from edge_wire.targets import Target
 from edge_wire.tunnel_frames import FEATURE, from_failure, to_target
+from edge_wire.v1 import session_pb2
 from edge_wire.v1 import tunnel_pb2 as pb
 
 _SPARE = timedelta(seconds=5)
@@ -52,24 +54,35 @@ class NodeDialler:
         self._admin_id = admin_id
         self._questions: dict[str, _Question] = {}
 
-    async def dial(self, node_id: NodeId, target: Target, *, within: timedelta) -> Dialled:
-        """Reach a target through a node.
+    async def dial(
+        self, node_id: NodeId, target: Target, *, within: timedelta, caller: Caller | None = None
+    ) -> Dialled:
+        """Reach a target through a node, for this caller.
 
         Raises NodeOffline, TunnelUnsupported, TargetTimedOut, and what the node refused it with: TargetDenied,
         TargetRefused, TargetUnreachable, TargetNotResolved.
         """
+        who = pb.TunnelCaller(principal=caller.principal.name, address=caller.peer) if caller is not None else None
+        return await self._ask(node_id, pb.TunnelRequest(target=to_target(target), caller=who), within=within)
+
+    async def dial_recording(self, node_id: NodeId, ssh_session_id: str, *, within: timedelta) -> Dialled:
+        """The recording of an SSH session of a node, as the bytes that come.
+
+        Raises NodeOffline, TunnelUnsupported, TargetTimedOut, SshRecordingNotFound.
+        """
+        target = pb.TunnelTarget(ssh_recording=ssh_session_id)
+        return await self._ask(node_id, pb.TunnelRequest(target=target), within=within)
+
+    async def _ask(self, node_id: NodeId, request: pb.TunnelRequest, *, within: timedelta) -> Dialled:
         session = self._registry.find(node_id)
         if session is None:
             raise NodeOffline
         if FEATURE not in session.features:
             raise TunnelUnsupported(hint=f"update edge-agent on {session.node.name}")
-        tunnel_id = f"{self._admin_id}/{uuid4()}"
+        tunnel_id = request.tunnel_id = f"{self._admin_id}/{uuid4()}"
+        request.connect_timeout_ms = int(within.total_seconds() * 1000)
         question = self._questions[tunnel_id] = _Question(session=session)
-        session.request_tunnel(
-            pb.TunnelRequest(
-                tunnel_id=tunnel_id, target=to_target(target), connect_timeout_ms=int(within.total_seconds() * 1000)
-            )
-        )
+        session.tell(session_pb2.AdminFrame(tunnel=request))
         try:
             return await self._answer(question, within + _SPARE)
         except BaseException:

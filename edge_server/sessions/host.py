@@ -83,6 +83,7 @@ class SessionHost:
             epoch=epoch,
             welcome=self._welcome(node, epoch, hello),
             features=hello.features,
+            has_ssh=hello.HasField("ssh"),
             limits=self._limits,
             sinks=self._sinks,
             clock=asyncio.get_running_loop().time,
@@ -90,6 +91,8 @@ class SessionHost:
         if self._registry.add(session):
             log.info("session opened", extra={"node": node.name, "node_id": node.id, "epoch": epoch})
             self._sinks.reports.session_opened(session, hello.executions)
+            if session.has_ssh:
+                self._sinks.ssh.session_opened(session, hello.ssh)
         return session
 
     def close(self, session: NodeSession) -> None:

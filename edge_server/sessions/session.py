@@ -18,10 +18,11 @@ from edge_wire.errors import FrameInvalid
 from edge_wire.lazy_timer import LazyTimer
 from edge_wire.timestamps import to_duration
 from edge_wire.v1 import session_pb2 as pb
-from edge_wire.v1 import tunnel_pb2
+from edge_wire.v1 import ssh_pb2, tunnel_pb2
 
 _ORDERS_LIMIT = 200_000
 """Orders that may wait for one node before the session is given up."""
+_SSH = frozenset({"ssh_question", "ssh_reports", "ssh_inventory"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +59,25 @@ class TunnelSink(Protocol):
     def refused(self, session: NodeSession, refusal: tunnel_pb2.TunnelRefused) -> None: ...
 
 
+class SshSink(Protocol):
+    """Who answers what nodes ask and report about SSH; told on the event loop, must not block."""
+
+    def session_opened(self, session: NodeSession, server: ssh_pb2.SshServerFacts) -> None: ...
+
+    def asked(self, session: NodeSession, question: ssh_pb2.SshQuestion) -> None: ...
+
+    def reported(self, session: NodeSession, reports: Sequence[ssh_pb2.SshReport]) -> None: ...
+
+    def counted(self, session: NodeSession, sessions: Sequence[ssh_pb2.SshLiveSession]) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sinks:
     """Who is told of what happens in sessions."""
 
     reports: ReportSink
     tunnels: TunnelSink
+    ssh: SshSink
 
 
 class NodeSession:
@@ -76,6 +90,7 @@ class NodeSession:
         epoch: int,
         welcome: pb.Welcome,
         features: Collection[str],
+        has_ssh: bool,
         limits: SessionLimits,
         sinks: Sinks,
         clock: Callable[[], float],
@@ -84,6 +99,8 @@ class NodeSession:
         self.epoch = epoch
         self.features = frozenset(features)
         """Optional abilities of the node's agent."""
+        self.has_ssh = has_ssh
+        """Whether the node has an SSH server."""
         self._limits = limits
         self._sinks = sinks
         self._clock = clock
@@ -112,10 +129,10 @@ class NodeSession:
         self._orders.append(order)
         self._wake.set()
 
-    def request_tunnel(self, request: tunnel_pb2.TunnelRequest) -> None:
-        """Ask the node for a tunnel."""
+    def tell(self, frame: pb.AdminFrame) -> None:
+        """Send one frame before all orders that wait."""
         if self.is_open:
-            self._urgent.append(pb.AdminFrame(tunnel=request))
+            self._urgent.append(frame)
             self._wake.set()
 
     def say_goodbye(self, code: str, message: str, retry_after: timedelta | None = None) -> None:
@@ -138,6 +155,8 @@ class NodeSession:
             self._sinks.reports.reported(self, frame.reports.reports)
         elif kind == "tunnel_refused":
             self._sinks.tunnels.refused(self, frame.tunnel_refused)
+        elif kind in _SSH:
+            self._receive_ssh(frame)
         elif kind == "ping":
             self._urgent.append(pb.AdminFrame(pong=pb.Pong(nonce=frame.ping.nonce)))
             self._wake.set()
@@ -148,6 +167,14 @@ class NodeSession:
         elif kind not in {"pong", None}:  # None is a kind of a newer minor version
             raise FrameInvalid(f"a session frame of kind {kind} is not expected here")
         return True
+
+    def _receive_ssh(self, frame: pb.AgentFrame) -> None:
+        if frame.HasField("ssh_question"):
+            self._sinks.ssh.asked(self, frame.ssh_question)
+        elif frame.HasField("ssh_reports"):
+            self._sinks.ssh.reported(self, frame.ssh_reports.reports)
+        else:
+            self._sinks.ssh.counted(self, frame.ssh_inventory.sessions)
 
     async def next_frame(self) -> pb.AdminFrame | None:
         """What to send next; None when everything was said or the node is dead."""

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from edge_wire.v1 import command_pb2 as edge__wire_dot_v1_dot_command__pb2
 from edge_wire.v1 import node_pb2 as edge__wire_dot_v1_dot_node__pb2
+from edge_wire.v1 import ssh_pb2 as edge__wire_dot_v1_dot_ssh__pb2
 from edge_wire.v1 import tunnel_pb2 as edge__wire_dot_v1_dot_tunnel__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65\x64ge_wire/v1/session.proto\x12\x0c\x65\x64ge_wire.v1\x1a\x1a\x65\x64ge_wire/v1/command.proto\x1a\x17\x65\x64ge_wire/v1/node.proto\x1a\x19\x65\x64ge_wire/v1/tunnel.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x02\n\rEnrollRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x1b\n\x13\x63\x65rtificate_request\x18\x03 \x01(\x0c\x12\x12\n\ntoken_hash\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\x12\"\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0b\x32\x13.edge_wire.v1.Facts\x12\x15\n\ragent_version\x18\x07 \x01(\t\x12\r\n\x05\x61lias\x18\x08 \x01(\t\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.edge_wire.v1.EnrollRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x98\x01\n\x0e\x45nrollResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x11\n\tnode_name\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x04 \x01(\x0c\x12\x17\n\x0f\x63\x61_certificates\x18\x05 \x03(\x0c\x12\x12\n\nadmin_urls\x18\x06 \x03(\t\x12\x0f\n\x07\x63reated\x18\x07 \x01(\x08\"\x97\x02\n\nAgentFrame\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.edge_wire.v1.HelloH\x00\x12\"\n\x04ping\x18\x02 \x01(\x0b\x32\x12.edge_wire.v1.PingH\x00\x12\"\n\x04pong\x18\x03 \x01(\x0b\x32\x12.edge_wire.v1.PongH\x00\x12\x31\n\x07reports\x18\x04 \x01(\x0b\x32\x1e.edge_wire.v1.ExecutionReportsH\x00\x12(\n\x07goodbye\x18\x05 \x01(\x0b\x32\x15.edge_wire.v1.GoodbyeH\x00\x12\x35\n\x0etunnel_refused\x18\x06 \x01(\x0b\x32\x1b.edge_wire.v1.TunnelRefusedH\x00\x42\x07\n\x05\x66rame\"\x91\x02\n\nAdminFrame\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.edge_wire.v1.WelcomeH\x00\x12\"\n\x04ping\x18\x02 \x01(\x0b\x32\x12.edge_wire.v1.PingH\x00\x12\"\n\x04pong\x18\x03 \x01(\x0b\x32\x12.edge_wire.v1.PongH\x00\x12/\n\x06orders\x18\x04 \x01(\x0b\x32\x1d.edge_wire.v1.ExecutionOrdersH\x00\x12(\n\x07goodbye\x18\x05 \x01(\x0b\x32\x15.edge_wire.v1.GoodbyeH\x00\x12-\n\x06tunnel\x18\x06 \x01(\x0b\x32\x1b.edge_wire.v1.TunnelRequestH\x00\x42\x07\n\x05\x66rame\"/\n\x0fProtocolVersion\x12\r\n\x05major\x18\x01 \x01(\r\x12\r\n\x05minor\x18\x02 \x01(\r\"\xda\x02\n\x05Hello\x12/\n\x08protocol\x18\x01 \x01(\x0b\x32\x1d.edge_wire.v1.ProtocolVersion\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\"\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32\x13.edge_wire.v1.Facts\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\nexecutions\x18\x06 \x03(\x0b\x32 .edge_wire.v1.ExecutionInventory\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x03(\t\x12/\n\x06labels\x18\x08 \x03(\x0b\x32\x1f.edge_wire.v1.Hello.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x12\x45xecutionInventory\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x0f\n\x07started\x18\x02 \x01(\x08\x12\r\n\x05\x65nded\x18\x03 \x01(\x08\"\xc5\x02\n\x07Welcome\x12/\n\x08protocol\x18\x01 \x01(\x0b\x32\x1d.edge_wire.v1.ProtocolVersion\x12\x10\n\x08\x61\x64min_id\x18\x02 \x01(\t\x12\x15\n\radmin_version\x18\x03 \x01(\t\x12\x0f\n\x07node_id\x18\x04 \x01(\t\x12\x11\n\tnode_name\x18\x05 \x01(\t\x12\x0f\n\x07\x63luster\x18\x06 \x01(\t\x12\x15\n\rsession_epoch\x18\x07 \x01(\x04\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nadmin_urls\x18\t \x03(\t\x12\x17\n\x0f\x63\x61_certificates\x18\n \x03(\x0c\x12+\n\x06limits\x18\x0b \x01(\x0b\x32\x1b.edge_wire.v1.SessionLimits\x12\x10\n\x08\x66\x65\x61tures\x18\x0c \x03(\t\"\x89\x01\n\rSessionLimits\x12\x30\n\rping_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\ndead_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fmax_frame_bytes\x18\x03 \x01(\r\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x15\n\x04Pong\x12\r\n\x05nonce\x18\x01 \x01(\x04\"X\n\x07Goodbye\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\x0f\x45xecutionOrders\x12,\n\x06orders\x18\x01 \x03(\x0b\x32\x1c.edge_wire.v1.ExecutionOrder\"\xf7\x02\n\x0e\x45xecutionOrder\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12-\n\x05start\x18\x02 \x01(\x0b\x32\x1c.edge_wire.v1.StartExecutionH\x00\x12/\n\x06resume\x18\x03 \x01(\x0b\x32\x1d.edge_wire.v1.ResumeExecutionH\x00\x12+\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x19.edge_wire.v1.GrantCreditH\x00\x12+\n\x04stop\x18\x05 \x01(\x0b\x32\x1b.edge_wire.v1.StopExecutionH\x00\x12\x37\n\x0f\x61\x63knowledge_end\x18\x06 \x01(\x0b\x32\x1c.edge_wire.v1.AcknowledgeEndH\x00\x12)\n\x05stdin\x18\x07 \x01(\x0b\x32\x18.edge_wire.v1.StdinChunkH\x00\x12(\n\x06resize\x18\x08 \x01(\x0b\x32\x16.edge_wire.v1.TerminalH\x00\x42\x07\n\x05order\"\x97\x03\n\x0eStartExecution\x12\"\n\x04\x61rgv\x18\x01 \x01(\x0b\x32\x12.edge_wire.v1.ArgvH\x00\x12\x0f\n\x05shell\x18\x02 \x01(\tH\x00\x12&\n\x06script\x18\x07 \x01(\x0b\x32\x14.edge_wire.v1.ScriptH\x00\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nkill_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x65xact_output\x18\x05 \x01(\x08\x12\x0e\n\x06\x63redit\x18\x06 \x01(\x04\x12\x36\n\x0b\x65nvironment\x18\x08 \x03(\x0b\x32!.edge_wire.v1.EnvironmentVariable\x12\x19\n\x11working_directory\x18\t \x01(\t\x12\x0c\n\x04user\x18\n \x01(\t\x12\x11\n\thas_stdin\x18\x0b \x01(\x08\x12(\n\x08terminal\x18\x0c \x01(\x0b\x32\x16.edge_wire.v1.TerminalB\t\n\x07program\"O\n\x0fResumeExecution\x12\x15\n\rstdout_offset\x18\x01 \x01(\x04\x12\x15\n\rstderr_offset\x18\x02 \x01(\x04\x12\x0e\n\x06\x63redit\x18\x03 \x01(\x04\"\x1c\n\x0bGrantCredit\x12\r\n\x05total\x18\x01 \x01(\x04\">\n\rStopExecution\x12-\n\nkill_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x10\n\x0e\x41\x63knowledgeEnd\"B\n\x10\x45xecutionReports\x12.\n\x07reports\x18\x01 \x03(\x0b\x32\x1d.edge_wire.v1.ExecutionReport\"\xca\x02\n\x0f\x45xecutionReport\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x31\n\x07started\x18\x02 \x01(\x0b\x32\x1e.edge_wire.v1.ExecutionStartedH\x00\x12+\n\x06output\x18\x03 \x01(\x0b\x32\x19.edge_wire.v1.OutputChunkH\x00\x12&\n\x03gap\x18\x04 \x01(\x0b\x32\x17.edge_wire.v1.OutputGapH\x00\x12)\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x1a.edge_wire.v1.ExecutionEndH\x00\x12\x31\n\x07refused\x18\x06 \x01(\x0b\x32\x1e.edge_wire.v1.ExecutionRefusedH\x00\x12\x31\n\x0cstdin_wanted\x18\x07 \x01(\x0b\x32\x19.edge_wire.v1.StdinWantedH\x00\x42\x08\n\x06report\"<\n\x0bStdinWanted\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0e\n\x06\x63losed\x18\x03 \x01(\x08\"\x1f\n\x10\x45xecutionStarted\x12\x0b\n\x03pid\x18\x01 \x01(\r\"1\n\x10\x45xecutionRefused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2\xd6\x01\n\x08NodeGate\x12\x43\n\x06\x45nroll\x12\x1b.edge_wire.v1.EnrollRequest\x1a\x1c.edge_wire.v1.EnrollResponse\x12\x41\n\x07Session\x12\x18.edge_wire.v1.AgentFrame\x1a\x18.edge_wire.v1.AdminFrame(\x01\x30\x01\x12\x42\n\x06Tunnel\x12\x19.edge_wire.v1.TunnelFrame\x1a\x19.edge_wire.v1.TunnelFrame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65\x64ge_wire/v1/session.proto\x12\x0c\x65\x64ge_wire.v1\x1a\x1a\x65\x64ge_wire/v1/command.proto\x1a\x17\x65\x64ge_wire/v1/node.proto\x1a\x16\x65\x64ge_wire/v1/ssh.proto\x1a\x19\x65\x64ge_wire/v1/tunnel.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x02\n\rEnrollRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x1b\n\x13\x63\x65rtificate_request\x18\x03 \x01(\x0c\x12\x12\n\ntoken_hash\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\x12\"\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0b\x32\x13.edge_wire.v1.Facts\x12\x15\n\ragent_version\x18\x07 \x01(\t\x12\r\n\x05\x61lias\x18\x08 \x01(\t\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.edge_wire.v1.EnrollRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x98\x01\n\x0e\x45nrollResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x11\n\tnode_name\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x04 \x01(\x0c\x12\x17\n\x0f\x63\x61_certificates\x18\x05 \x03(\x0c\x12\x12\n\nadmin_urls\x18\x06 \x03(\t\x12\x0f\n\x07\x63reated\x18\x07 \x01(\x08\"\xb0\x03\n\nAgentFrame\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.edge_wire.v1.HelloH\x00\x12\"\n\x04ping\x18\x02 \x01(\x0b\x32\x12.edge_wire.v1.PingH\x00\x12\"\n\x04pong\x18\x03 \x01(\x0b\x32\x12.edge_wire.v1.PongH\x00\x12\x31\n\x07reports\x18\x04 \x01(\x0b\x32\x1e.edge_wire.v1.ExecutionReportsH\x00\x12(\n\x07goodbye\x18\x05 \x01(\x0b\x32\x15.edge_wire.v1.GoodbyeH\x00\x12\x35\n\x0etunnel_refused\x18\x06 \x01(\x0b\x32\x1b.edge_wire.v1.TunnelRefusedH\x00\x12\x31\n\x0cssh_question\x18\x07 \x01(\x0b\x32\x19.edge_wire.v1.SshQuestionH\x00\x12/\n\x0bssh_reports\x18\x08 \x01(\x0b\x32\x18.edge_wire.v1.SshReportsH\x00\x12\x33\n\rssh_inventory\x18\t \x01(\x0b\x32\x1a.edge_wire.v1.SshInventoryH\x00\x42\x07\n\x05\x66rame\"\xb2\x03\n\nAdminFrame\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.edge_wire.v1.WelcomeH\x00\x12\"\n\x04ping\x18\x02 \x01(\x0b\x32\x12.edge_wire.v1.PingH\x00\x12\"\n\x04pong\x18\x03 \x01(\x0b\x32\x12.edge_wire.v1.PongH\x00\x12/\n\x06orders\x18\x04 \x01(\x0b\x32\x1d.edge_wire.v1.ExecutionOrdersH\x00\x12(\n\x07goodbye\x18\x05 \x01(\x0b\x32\x15.edge_wire.v1.GoodbyeH\x00\x12-\n\x06tunnel\x18\x06 \x01(\x0b\x32\x1b.edge_wire.v1.TunnelRequestH\x00\x12-\n\nssh_answer\x18\x07 \x01(\x0b\x32\x17.edge_wire.v1.SshAnswerH\x00\x12?\n\x13ssh_acknowledgement\x18\x08 \x01(\x0b\x32 .edge_wire.v1.SshAcknowledgementH\x00\x12/\n\x07ssh_end\x18\t \x01(\x0b\x32\x1c.edge_wire.v1.SshEndSessionsH\x00\x42\x07\n\x05\x66rame\"/\n\x0fProtocolVersion\x12\r\n\x05major\x18\x01 \x01(\r\x12\r\n\x05minor\x18\x02 \x01(\r\"\x85\x03\n\x05Hello\x12/\n\x08protocol\x18\x01 \x01(\x0b\x32\x1d.edge_wire.v1.ProtocolVersion\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\"\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32\x13.edge_wire.v1.Facts\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\nexecutions\x18\x06 \x03(\x0b\x32 .edge_wire.v1.ExecutionInventory\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x03(\t\x12/\n\x06labels\x18\x08 \x03(\x0b\x32\x1f.edge_wire.v1.Hello.LabelsEntry\x12)\n\x03ssh\x18\t \x01(\x0b\x32\x1c.edge_wire.v1.SshServerFacts\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x12\x45xecutionInventory\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x0f\n\x07started\x18\x02 \x01(\x08\x12\r\n\x05\x65nded\x18\x03 \x01(\x08\"\xc5\x02\n\x07Welcome\x12/\n\x08protocol\x18\x01 \x01(\x0b\x32\x1d.edge_wire.v1.ProtocolVersion\x12\x10\n\x08\x61\x64min_id\x18\x02 \x01(\t\x12\x15\n\radmin_version\x18\x03 \x01(\t\x12\x0f\n\x07node_id\x18\x04 \x01(\t\x12\x11\n\tnode_name\x18\x05 \x01(\t\x12\x0f\n\x07\x63luster\x18\x06 \x01(\t\x12\x15\n\rsession_epoch\x18\x07 \x01(\x04\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nadmin_urls\x18\t \x03(\t\x12\x17\n\x0f\x63\x61_certificates\x18\n \x03(\x0c\x12+\n\x06limits\x18\x0b \x01(\x0b\x32\x1b.edge_wire.v1.SessionLimits\x12\x10\n\x08\x66\x65\x61tures\x18\x0c \x03(\t\"\x89\x01\n\rSessionLimits\x12\x30\n\rping_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\ndead_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fmax_frame_bytes\x18\x03 \x01(\r\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x15\n\x04Pong\x12\r\n\x05nonce\x18\x01 \x01(\x04\"X\n\x07Goodbye\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\x0f\x45xecutionOrders\x12,\n\x06orders\x18\x01 \x03(\x0b\x32\x1c.edge_wire.v1.ExecutionOrder\"\xf7\x02\n\x0e\x45xecutionOrder\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12-\n\x05start\x18\x02 \x01(\x0b\x32\x1c.edge_wire.v1.StartExecutionH\x00\x12/\n\x06resume\x18\x03 \x01(\x0b\x32\x1d.edge_wire.v1.ResumeExecutionH\x00\x12+\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x19.edge_wire.v1.GrantCreditH\x00\x12+\n\x04stop\x18\x05 \x01(\x0b\x32\x1b.edge_wire.v1.StopExecutionH\x00\x12\x37\n\x0f\x61\x63knowledge_end\x18\x06 \x01(\x0b\x32\x1c.edge_wire.v1.AcknowledgeEndH\x00\x12)\n\x05stdin\x18\x07 \x01(\x0b\x32\x18.edge_wire.v1.StdinChunkH\x00\x12(\n\x06resize\x18\x08 \x01(\x0b\x32\x16.edge_wire.v1.TerminalH\x00\x42\x07\n\x05order\"\x97\x03\n\x0eStartExecution\x12\"\n\x04\x61rgv\x18\x01 \x01(\x0b\x32\x12.edge_wire.v1.ArgvH\x00\x12\x0f\n\x05shell\x18\x02 \x01(\tH\x00\x12&\n\x06script\x18\x07 \x01(\x0b\x32\x14.edge_wire.v1.ScriptH\x00\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nkill_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x65xact_output\x18\x05 \x01(\x08\x12\x0e\n\x06\x63redit\x18\x06 \x01(\x04\x12\x36\n\x0b\x65nvironment\x18\x08 \x03(\x0b\x32!.edge_wire.v1.EnvironmentVariable\x12\x19\n\x11working_directory\x18\t \x01(\t\x12\x0c\n\x04user\x18\n \x01(\t\x12\x11\n\thas_stdin\x18\x0b \x01(\x08\x12(\n\x08terminal\x18\x0c \x01(\x0b\x32\x16.edge_wire.v1.TerminalB\t\n\x07program\"O\n\x0fResumeExecution\x12\x15\n\rstdout_offset\x18\x01 \x01(\x04\x12\x15\n\rstderr_offset\x18\x02 \x01(\x04\x12\x0e\n\x06\x63redit\x18\x03 \x01(\x04\"\x1c\n\x0bGrantCredit\x12\r\n\x05total\x18\x01 \x01(\x04\">\n\rStopExecution\x12-\n\nkill_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x10\n\x0e\x41\x63knowledgeEnd\"B\n\x10\x45xecutionReports\x12.\n\x07reports\x18\x01 \x03(\x0b\x32\x1d.edge_wire.v1.ExecutionReport\"\xca\x02\n\x0f\x45xecutionReport\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x31\n\x07started\x18\x02 \x01(\x0b\x32\x1e.edge_wire.v1.ExecutionStartedH\x00\x12+\n\x06output\x18\x03 \x01(\x0b\x32\x19.edge_wire.v1.OutputChunkH\x00\x12&\n\x03gap\x18\x04 \x01(\x0b\x32\x17.edge_wire.v1.OutputGapH\x00\x12)\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x1a.edge_wire.v1.ExecutionEndH\x00\x12\x31\n\x07refused\x18\x06 \x01(\x0b\x32\x1e.edge_wire.v1.ExecutionRefusedH\x00\x12\x31\n\x0cstdin_wanted\x18\x07 \x01(\x0b\x32\x19.edge_wire.v1.StdinWantedH\x00\x42\x08\n\x06report\"<\n\x0bStdinWanted\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0e\n\x06\x63losed\x18\x03 \x01(\x08\"\x1f\n\x10\x45xecutionStarted\x12\x0b\n\x03pid\x18\x01 \x01(\r\"1\n\x10\x45xecutionRefused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2\xd6\x01\n\x08NodeGate\x12\x43\n\x06\x45nroll\x12\x1b.edge_wire.v1.EnrollRequest\x1a\x1c.edge_wire.v1.EnrollResponse\x12\x41\n\x07Session\x12\x18.edge_wire.v1.AgentFrame\x1a\x18.edge_wire.v1.AdminFrame(\x01\x30\x01\x12\x42\n\x06Tunnel\x12\x19.edge_wire.v1.TunnelFrame\x1a\x19.edge_wire.v1.TunnelFrame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,58 +41,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLLREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_HELLO_LABELSENTRY']._loaded_options = None
   _globals['_HELLO_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_ENROLLREQUEST']._serialized_start=190
-  _globals['_ENROLLREQUEST']._serialized_end=482
-  _globals['_ENROLLREQUEST_LABELSENTRY']._serialized_start=437
-  _globals['_ENROLLREQUEST_LABELSENTRY']._serialized_end=482
-  _globals['_ENROLLRESPONSE']._serialized_start=485
-  _globals['_ENROLLRESPONSE']._serialized_end=637
-  _globals['_AGENTFRAME']._serialized_start=640
-  _globals['_AGENTFRAME']._serialized_end=919
-  _globals['_ADMINFRAME']._serialized_start=922
-  _globals['_ADMINFRAME']._serialized_end=1195
-  _globals['_PROTOCOLVERSION']._serialized_start=1197
-  _globals['_PROTOCOLVERSION']._serialized_end=1244
-  _globals['_HELLO']._serialized_start=1247
-  _globals['_HELLO']._serialized_end=1593
-  _globals['_HELLO_LABELSENTRY']._serialized_start=437
-  _globals['_HELLO_LABELSENTRY']._serialized_end=482
-  _globals['_EXECUTIONINVENTORY']._serialized_start=1595
-  _globals['_EXECUTIONINVENTORY']._serialized_end=1669
-  _globals['_WELCOME']._serialized_start=1672
-  _globals['_WELCOME']._serialized_end=1997
-  _globals['_SESSIONLIMITS']._serialized_start=2000
-  _globals['_SESSIONLIMITS']._serialized_end=2137
-  _globals['_PING']._serialized_start=2139
-  _globals['_PING']._serialized_end=2160
-  _globals['_PONG']._serialized_start=2162
-  _globals['_PONG']._serialized_end=2183
-  _globals['_GOODBYE']._serialized_start=2185
-  _globals['_GOODBYE']._serialized_end=2273
-  _globals['_EXECUTIONORDERS']._serialized_start=2275
-  _globals['_EXECUTIONORDERS']._serialized_end=2338
-  _globals['_EXECUTIONORDER']._serialized_start=2341
-  _globals['_EXECUTIONORDER']._serialized_end=2716
-  _globals['_STARTEXECUTION']._serialized_start=2719
-  _globals['_STARTEXECUTION']._serialized_end=3126
-  _globals['_RESUMEEXECUTION']._serialized_start=3128
-  _globals['_RESUMEEXECUTION']._serialized_end=3207
-  _globals['_GRANTCREDIT']._serialized_start=3209
-  _globals['_GRANTCREDIT']._serialized_end=3237
-  _globals['_STOPEXECUTION']._serialized_start=3239
-  _globals['_STOPEXECUTION']._serialized_end=3301
-  _globals['_ACKNOWLEDGEEND']._serialized_start=3303
-  _globals['_ACKNOWLEDGEEND']._serialized_end=3319
-  _globals['_EXECUTIONREPORTS']._serialized_start=3321
-  _globals['_EXECUTIONREPORTS']._serialized_end=3387
-  _globals['_EXECUTIONREPORT']._serialized_start=3390
-  _globals['_EXECUTIONREPORT']._serialized_end=3720
-  _globals['_STDINWANTED']._serialized_start=3722
-  _globals['_STDINWANTED']._serialized_end=3782
-  _globals['_EXECUTIONSTARTED']._serialized_start=3784
-  _globals['_EXECUTIONSTARTED']._serialized_end=3815
-  _globals['_EXECUTIONREFUSED']._serialized_start=3817
-  _globals['_EXECUTIONREFUSED']._serialized_end=3866
-  _globals['_NODEGATE']._serialized_start=3869
-  _globals['_NODEGATE']._serialized_end=4083
+  _globals['_ENROLLREQUEST']._serialized_start=214
+  _globals['_ENROLLREQUEST']._serialized_end=506
+  _globals['_ENROLLREQUEST_LABELSENTRY']._serialized_start=461
+  _globals['_ENROLLREQUEST_LABELSENTRY']._serialized_end=506
+  _globals['_ENROLLRESPONSE']._serialized_start=509
+  _globals['_ENROLLRESPONSE']._serialized_end=661
+  _globals['_AGENTFRAME']._serialized_start=664
+  _globals['_AGENTFRAME']._serialized_end=1096
+  _globals['_ADMINFRAME']._serialized_start=1099
+  _globals['_ADMINFRAME']._serialized_end=1533
+  _globals['_PROTOCOLVERSION']._serialized_start=1535
+  _globals['_PROTOCOLVERSION']._serialized_end=1582
+  _globals['_HELLO']._serialized_start=1585
+  _globals['_HELLO']._serialized_end=1974
+  _globals['_HELLO_LABELSENTRY']._serialized_start=461
+  _globals['_HELLO_LABELSENTRY']._serialized_end=506
+  _globals['_EXECUTIONINVENTORY']._serialized_start=1976
+  _globals['_EXECUTIONINVENTORY']._serialized_end=2050
+  _globals['_WELCOME']._serialized_start=2053
+  _globals['_WELCOME']._serialized_end=2378
+  _globals['_SESSIONLIMITS']._serialized_start=2381
+  _globals['_SESSIONLIMITS']._serialized_end=2518
+  _globals['_PING']._serialized_start=2520
+  _globals['_PING']._serialized_end=2541
+  _globals['_PONG']._serialized_start=2543
+  _globals['_PONG']._serialized_end=2564
+  _globals['_GOODBYE']._serialized_start=2566
+  _globals['_GOODBYE']._serialized_end=2654
+  _globals['_EXECUTIONORDERS']._serialized_start=2656
+  _globals['_EXECUTIONORDERS']._serialized_end=2719
+  _globals['_EXECUTIONORDER']._serialized_start=2722
+  _globals['_EXECUTIONORDER']._serialized_end=3097
+  _globals['_STARTEXECUTION']._serialized_start=3100
+  _globals['_STARTEXECUTION']._serialized_end=3507
+  _globals['_RESUMEEXECUTION']._serialized_start=3509
+  _globals['_RESUMEEXECUTION']._serialized_end=3588
+  _globals['_GRANTCREDIT']._serialized_start=3590
+  _globals['_GRANTCREDIT']._serialized_end=3618
+  _globals['_STOPEXECUTION']._serialized_start=3620
+  _globals['_STOPEXECUTION']._serialized_end=3682
+  _globals['_ACKNOWLEDGEEND']._serialized_start=3684
+  _globals['_ACKNOWLEDGEEND']._serialized_end=3700
+  _globals['_EXECUTIONREPORTS']._serialized_start=3702
+  _globals['_EXECUTIONREPORTS']._serialized_end=3768
+  _globals['_EXECUTIONREPORT']._serialized_start=3771
+  _globals['_EXECUTIONREPORT']._serialized_end=4101
+  _globals['_STDINWANTED']._serialized_start=4103
+  _globals['_STDINWANTED']._serialized_end=4163
+  _globals['_EXECUTIONSTARTED']._serialized_start=4165
+  _globals['_EXECUTIONSTARTED']._serialized_end=4196
+  _globals['_EXECUTIONREFUSED']._serialized_start=4198
+  _globals['_EXECUTIONREFUSED']._serialized_end=4247
+  _globals['_NODEGATE']._serialized_start=4250
+  _globals['_NODEGATE']._serialized_end=4464
 # @@protoc_insertion_point(module_scope)

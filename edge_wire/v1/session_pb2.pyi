@@ -8,6 +8,7 @@ The same frames travel whichever way the session gets to the node.
 from collections import abc as _abc
 from edge_wire.v1 import command_pb2 as _command_pb2
 from edge_wire.v1 import node_pb2 as _node_pb2
+from edge_wire.v1 import ssh_pb2 as _ssh_pb2
 from edge_wire.v1 import tunnel_pb2 as _tunnel_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -159,6 +160,9 @@ class AgentFrame(_message.Message):
     REPORTS_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
     TUNNEL_REFUSED_FIELD_NUMBER: _builtins.int
+    SSH_QUESTION_FIELD_NUMBER: _builtins.int
+    SSH_REPORTS_FIELD_NUMBER: _builtins.int
+    SSH_INVENTORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -171,6 +175,12 @@ class AgentFrame(_message.Message):
     def goodbye(self) -> Global___Goodbye: ...
     @_builtins.property
     def tunnel_refused(self) -> _tunnel_pb2.TunnelRefused: ...
+    @_builtins.property
+    def ssh_question(self) -> _ssh_pb2.SshQuestion: ...
+    @_builtins.property
+    def ssh_reports(self) -> _ssh_pb2.SshReports: ...
+    @_builtins.property
+    def ssh_inventory(self) -> _ssh_pb2.SshInventory: ...
     def __init__(
         self,
         *,
@@ -180,12 +190,15 @@ class AgentFrame(_message.Message):
         reports: Global___ExecutionReports | None = ...,
         goodbye: Global___Goodbye | None = ...,
         tunnel_refused: _tunnel_pb2.TunnelRefused | None = ...,
+        ssh_question: _ssh_pb2.SshQuestion | None = ...,
+        ssh_reports: _ssh_pb2.SshReports | None = ...,
+        ssh_inventory: _ssh_pb2.SshInventory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "hello", b"hello", "ping", b"ping", "pong", b"pong", "reports", b"reports", "tunnel_refused", b"tunnel_refused"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "hello", b"hello", "ping", b"ping", "pong", b"pong", "reports", b"reports", "ssh_inventory", b"ssh_inventory", "ssh_question", b"ssh_question", "ssh_reports", b"ssh_reports", "tunnel_refused", b"tunnel_refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "hello", b"hello", "ping", b"ping", "pong", b"pong", "reports", b"reports", "tunnel_refused", b"tunnel_refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "hello", b"hello", "ping", b"ping", "pong", b"pong", "reports", b"reports", "ssh_inventory", b"ssh_inventory", "ssh_question", b"ssh_question", "ssh_reports", b"ssh_reports", "tunnel_refused", b"tunnel_refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["hello", "ping", "pong", "reports", "goodbye", "tunnel_refused"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["hello", "ping", "pong", "reports", "goodbye", "tunnel_refused", "ssh_question", "ssh_reports", "ssh_inventory"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
@@ -203,6 +216,9 @@ class AdminFrame(_message.Message):
     ORDERS_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
     TUNNEL_FIELD_NUMBER: _builtins.int
+    SSH_ANSWER_FIELD_NUMBER: _builtins.int
+    SSH_ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    SSH_END_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -217,6 +233,14 @@ class AdminFrame(_message.Message):
     def tunnel(self) -> _tunnel_pb2.TunnelRequest:
         """To nodes with the feature `tunnel`."""
 
+    @_builtins.property
+    def ssh_answer(self) -> _ssh_pb2.SshAnswer:
+        """These three to nodes whose hello has `ssh`."""
+
+    @_builtins.property
+    def ssh_acknowledgement(self) -> _ssh_pb2.SshAcknowledgement: ...
+    @_builtins.property
+    def ssh_end(self) -> _ssh_pb2.SshEndSessions: ...
     def __init__(
         self,
         *,
@@ -226,12 +250,15 @@ class AdminFrame(_message.Message):
         orders: Global___ExecutionOrders | None = ...,
         goodbye: Global___Goodbye | None = ...,
         tunnel: _tunnel_pb2.TunnelRequest | None = ...,
+        ssh_answer: _ssh_pb2.SshAnswer | None = ...,
+        ssh_acknowledgement: _ssh_pb2.SshAcknowledgement | None = ...,
+        ssh_end: _ssh_pb2.SshEndSessions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "orders", b"orders", "ping", b"ping", "pong", b"pong", "tunnel", b"tunnel", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "orders", b"orders", "ping", b"ping", "pong", b"pong", "ssh_acknowledgement", b"ssh_acknowledgement", "ssh_answer", b"ssh_answer", "ssh_end", b"ssh_end", "tunnel", b"tunnel", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "orders", b"orders", "ping", b"ping", "pong", b"pong", "tunnel", b"tunnel", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "goodbye", b"goodbye", "orders", b"orders", "ping", b"ping", "pong", b"pong", "ssh_acknowledgement", b"ssh_acknowledgement", "ssh_answer", b"ssh_answer", "ssh_end", b"ssh_end", "tunnel", b"tunnel", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["welcome", "ping", "pong", "orders", "goodbye", "tunnel"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["welcome", "ping", "pong", "orders", "goodbye", "tunnel", "ssh_answer", "ssh_acknowledgement", "ssh_end"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
@@ -295,6 +322,7 @@ class Hello(_message.Message):
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    SSH_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """Random UUID made at each start of the agent: tells a restart from a clone."""
     agent_version: _builtins.str
@@ -318,6 +346,10 @@ class Hello(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The agent's own labels, without the prefix `node/`; a full replacement."""
 
+    @_builtins.property
+    def ssh(self) -> _ssh_pb2.SshServerFacts:
+        """The node's SSH server; absent when it is off."""
+
     def __init__(
         self,
         *,
@@ -329,10 +361,11 @@ class Hello(_message.Message):
         executions: _abc.Iterable[Global___ExecutionInventory] | None = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        ssh: _ssh_pb2.SshServerFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "protocol", b"protocol", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "protocol", b"protocol", "ssh", b"ssh", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "executions", b"executions", "facts", b"facts", "features", b"features", "instance_id", b"instance_id", "labels", b"labels", "protocol", b"protocol", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "executions", b"executions", "facts", b"facts", "features", b"features", "instance_id", b"instance_id", "labels", b"labels", "protocol", b"protocol", "ssh", b"ssh", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x64ge_wire/v1/tunnel.proto\x12\x0c\x65\x64ge_wire.v1\"\xde\x01\n\x0bTunnelFrame\x12(\n\x04open\x18\x01 \x01(\x0b\x32\x18.edge_wire.v1.OpenTunnelH\x00\x12.\n\x07\x61rrival\x18\x02 \x01(\x0b\x32\x1b.edge_wire.v1.TunnelArrivalH\x00\x12,\n\x06opened\x18\x03 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelOpenedH\x00\x12\x0e\n\x04\x64\x61ta\x18\x04 \x01(\x0cH\x00\x12.\n\x0b\x65nd_of_data\x18\x05 \x01(\x0b\x32\x17.edge_wire.v1.EndOfDataH\x00\x42\x07\n\x05\x66rame\"F\n\nOpenTunnel\x12\x0c\n\x04node\x18\x01 \x01(\t\x12*\n\x06target\x18\x02 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelTarget\"*\n\x0cTunnelTarget\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"N\n\rTunnelArrival\x12\x11\n\ttunnel_id\x18\x01 \x01(\t\x12*\n\x06opened\x18\x02 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelOpened\"\x1c\n\x0cTunnelOpened\x12\x0c\n\x04peer\x18\x01 \x01(\t\"\x0b\n\tEndOfData\"j\n\rTunnelRequest\x12\x11\n\ttunnel_id\x18\x01 \x01(\t\x12*\n\x06target\x18\x02 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelTarget\x12\x1a\n\x12\x63onnect_timeout_ms\x18\x03 \x01(\r\"P\n\rTunnelRefused\x12\x11\n\ttunnel_id\x18\x01 \x01(\t\x12,\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1b.edge_wire.v1.TunnelFailure\"<\n\rTunnelFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t2Q\n\rTunnelService\x12@\n\x04Open\x12\x19.edge_wire.v1.TunnelFrame\x1a\x19.edge_wire.v1.TunnelFrame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65\x64ge_wire/v1/tunnel.proto\x12\x0c\x65\x64ge_wire.v1\"\xde\x01\n\x0bTunnelFrame\x12(\n\x04open\x18\x01 \x01(\x0b\x32\x18.edge_wire.v1.OpenTunnelH\x00\x12.\n\x07\x61rrival\x18\x02 \x01(\x0b\x32\x1b.edge_wire.v1.TunnelArrivalH\x00\x12,\n\x06opened\x18\x03 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelOpenedH\x00\x12\x0e\n\x04\x64\x61ta\x18\x04 \x01(\x0cH\x00\x12.\n\x0b\x65nd_of_data\x18\x05 \x01(\x0b\x32\x17.edge_wire.v1.EndOfDataH\x00\x42\x07\n\x05\x66rame\"F\n\nOpenTunnel\x12\x0c\n\x04node\x18\x01 \x01(\t\x12*\n\x06target\x18\x02 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelTarget\"A\n\x0cTunnelTarget\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x15\n\rssh_recording\x18\x03 \x01(\t\"N\n\rTunnelArrival\x12\x11\n\ttunnel_id\x18\x01 \x01(\t\x12*\n\x06opened\x18\x02 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelOpened\"\x1c\n\x0cTunnelOpened\x12\x0c\n\x04peer\x18\x01 \x01(\t\"\x0b\n\tEndOfData\"\x96\x01\n\rTunnelRequest\x12\x11\n\ttunnel_id\x18\x01 \x01(\t\x12*\n\x06target\x18\x02 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelTarget\x12\x1a\n\x12\x63onnect_timeout_ms\x18\x03 \x01(\r\x12*\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32\x1a.edge_wire.v1.TunnelCaller\"2\n\x0cTunnelCaller\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"P\n\rTunnelRefused\x12\x11\n\ttunnel_id\x18\x01 \x01(\t\x12,\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1b.edge_wire.v1.TunnelFailure\"<\n\rTunnelFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t2Q\n\rTunnelService\x12@\n\x04Open\x12\x19.edge_wire.v1.TunnelFrame\x1a\x19.edge_wire.v1.TunnelFrame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,19 +36,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENTUNNEL']._serialized_start=268
   _globals['_OPENTUNNEL']._serialized_end=338
   _globals['_TUNNELTARGET']._serialized_start=340
-  _globals['_TUNNELTARGET']._serialized_end=382
-  _globals['_TUNNELARRIVAL']._serialized_start=384
-  _globals['_TUNNELARRIVAL']._serialized_end=462
-  _globals['_TUNNELOPENED']._serialized_start=464
-  _globals['_TUNNELOPENED']._serialized_end=492
-  _globals['_ENDOFDATA']._serialized_start=494
-  _globals['_ENDOFDATA']._serialized_end=505
-  _globals['_TUNNELREQUEST']._serialized_start=507
-  _globals['_TUNNELREQUEST']._serialized_end=613
-  _globals['_TUNNELREFUSED']._serialized_start=615
-  _globals['_TUNNELREFUSED']._serialized_end=695
-  _globals['_TUNNELFAILURE']._serialized_start=697
-  _globals['_TUNNELFAILURE']._serialized_end=757
-  _globals['_TUNNELSERVICE']._serialized_start=759
-  _globals['_TUNNELSERVICE']._serialized_end=840
+  _globals['_TUNNELTARGET']._serialized_end=405
+  _globals['_TUNNELARRIVAL']._serialized_start=407
+  _globals['_TUNNELARRIVAL']._serialized_end=485
+  _globals['_TUNNELOPENED']._serialized_start=487
+  _globals['_TUNNELOPENED']._serialized_end=515
+  _globals['_ENDOFDATA']._serialized_start=517
+  _globals['_ENDOFDATA']._serialized_end=528
+  _globals['_TUNNELREQUEST']._serialized_start=531
+  _globals['_TUNNELREQUEST']._serialized_end=681
+  _globals['_TUNNELCALLER']._serialized_start=683
+  _globals['_TUNNELCALLER']._serialized_end=733
+  _globals['_TUNNELREFUSED']._serialized_start=735
+  _globals['_TUNNELREFUSED']._serialized_end=815
+  _globals['_TUNNELFAILURE']._serialized_start=817
+  _globals['_TUNNELFAILURE']._serialized_end=877
+  _globals['_TUNNELSERVICE']._serialized_start=879
+  _globals['_TUNNELSERVICE']._serialized_end=960
 # @@protoc_insertion_point(module_scope)

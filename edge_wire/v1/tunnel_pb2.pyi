@@ -98,18 +98,22 @@ class TunnelTarget(_message.Message):
 
     HOST_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
+    SSH_RECORDING_FIELD_NUMBER: _builtins.int
     host: _builtins.str
-    """Name or address; empty means the node itself."""
+    """Name or address; empty means the node itself, whose port 40022 is always its embedded SSH server."""
     port: _builtins.int
+    ssh_recording: _builtins.str
+    """Instead of both, in requests to nodes only: the recording of this SSH session, whose bytes are all that comes."""
     def __init__(
         self,
         *,
         host: _builtins.str = ...,
         port: _builtins.int = ...,
+        ssh_recording: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "port", b"port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "port", b"port", "ssh_recording", b"ssh_recording"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,26 +193,56 @@ class TunnelRequest(_message.Message):
     TUNNEL_ID_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     CONNECT_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     tunnel_id: _builtins.str
     """Names the admin that asks: `{admin_id}/{uuid}`."""
     connect_timeout_ms: _builtins.int
     """How long dialling may take, in milliseconds."""
     @_builtins.property
     def target(self) -> Global___TunnelTarget: ...
+    @_builtins.property
+    def caller(self) -> Global___TunnelCaller: ...
     def __init__(
         self,
         *,
         tunnel_id: _builtins.str = ...,
         target: Global___TunnelTarget | None = ...,
         connect_timeout_ms: _builtins.int = ...,
+        caller: Global___TunnelCaller | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connect_timeout_ms", b"connect_timeout_ms", "target", b"target", "tunnel_id", b"tunnel_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "connect_timeout_ms", b"connect_timeout_ms", "target", b"target", "tunnel_id", b"tunnel_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TunnelRequest: _TypeAlias = TunnelRequest  # noqa: Y015
+
+@_typing.final
+class TunnelCaller(_message.Message):
+    """Who asked the admin for a tunnel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    principal: _builtins.str
+    """Name of the principal."""
+    address: _builtins.str
+    """The client's address as the admin saw it, without the port."""
+    def __init__(
+        self,
+        *,
+        principal: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "principal", b"principal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TunnelCaller: _TypeAlias = TunnelCaller  # noqa: Y015
 
 @_typing.final
 class TunnelRefused(_message.Message):

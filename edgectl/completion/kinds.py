@@ -61,6 +61,13 @@ _BY_COMMAND = {
     ("command", "second"): Kind.COMMAND,
     ("context", "name"): Kind.CONTEXT,
     ("explain", "name"): Kind.TOPIC,
+    ("ssh", "words"): Kind.NODE,
+    ("ssh-key create", "file"): Kind.FILE,
+    ("ssh-key create", "source"): Kind.NONE,
+    ("ssh-session export", "file"): Kind.FILE,
+    ("ssh-user create", "label"): Kind.LABELS,
+    ("ssh-user create", "node"): Kind.NODE_SET,
+    ("ssh-user create", "password"): Kind.FILE,
     ("node list", "node"): Kind.NODE_SET,
 }
 

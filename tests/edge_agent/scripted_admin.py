@@ -59,6 +59,18 @@ class NoExecutions:
         self.orders.append(order)
 
 
+class NoSsh:
+    """A node without an SSH server."""
+
+    facts = None
+
+    def attach(self, send: Callable[[pb.AgentFrame], None]) -> None: ...
+
+    def detach(self) -> None: ...
+
+    def receive(self, frame: pb.AdminFrame) -> None: ...
+
+
 def a_session(clock: Callable[[], float], *, executions: NoExecutions, welcomed: Welcomed = ignore) -> AgentSession:
     """The agent's half of a session."""
     return AgentSession(
@@ -66,6 +78,7 @@ def a_session(clock: Callable[[], float], *, executions: NoExecutions, welcomed:
         facts=node_pb2.Facts(),
         labels={},
         executions=executions,
+        ssh=NoSsh(),
         open_tunnel=no_tunnels,
         welcomed=welcomed,
         clock=clock,

@@ -92,7 +92,10 @@ def test_keys_for_machines_may_ask_who_they_are_and_what_there_is_to_call(role: 
 
 def test_a_viewer_changes_nothing() -> None:
     verbs = {method.rpartition("/")[2] for method in allowed(Role.VIEWER)}
-    assert verbs == {"List", "Get", "GetStatus", "Watch", "WhoAmI", "ServerReflectionInfo"}
+    assert verbs == {
+        *("List", "Get", "GetStatus", "Watch", "WhoAmI", "ServerReflectionInfo"),
+        *("GetHost", "GetSession", "ListSessions"),
+    }
 
 
 def test_a_viewer_sees_neither_the_audit_log_nor_tokens() -> None:

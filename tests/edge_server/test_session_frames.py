@@ -15,7 +15,7 @@ from edge_server.settings import Settings
 from edge_wire.channel import FRAME_LIMIT
 from edge_wire.errors import FrameInvalid
 from edge_wire.v1 import session_pb2 as pb
-from edge_wire.v1 import tunnel_pb2
+from edge_wire.v1 import ssh_pb2, tunnel_pb2
 from tests.edge_server.scripted_node import UNKNOWN_KIND
 from tests.edge_server.watching import Stopwatch
 
@@ -44,6 +44,18 @@ class NoTunnels:
     def refused(self, session: NodeSession, refusal: tunnel_pb2.TunnelRefused) -> None: ...
 
 
+class NoSsh:
+    """Of an admin that is not asked about SSH."""
+
+    def session_opened(self, session: NodeSession, server: ssh_pb2.SshServerFacts) -> None: ...
+
+    def asked(self, session: NodeSession, question: ssh_pb2.SshQuestion) -> None: ...
+
+    def reported(self, session: NodeSession, reports: Sequence[ssh_pb2.SshReport]) -> None: ...
+
+    def counted(self, session: NodeSession, sessions: Sequence[ssh_pb2.SshLiveSession]) -> None: ...
+
+
 def a_session(clock: Stopwatch | None = None, *, epoch: int = 1, interval: float = 10, dead: float = 30) -> NodeSession:
     return NodeSession(
         node=NODE,
@@ -51,7 +63,8 @@ def a_session(clock: Stopwatch | None = None, *, epoch: int = 1, interval: float
         welcome=pb.Welcome(session_epoch=epoch),
         limits=SessionLimits(ping_interval=timedelta(seconds=interval), dead_after=timedelta(seconds=dead)),
         features=[],
-        sinks=Sinks(reports=Heard(), tunnels=NoTunnels()),
+        has_ssh=False,
+        sinks=Sinks(reports=Heard(), tunnels=NoTunnels(), ssh=NoSsh()),
         clock=clock or Stopwatch(),
     )
 

@@ -20,6 +20,7 @@ from edge_wire.v1 import (
     principal_pb2,
     selector_pb2,
     session_pb2,
+    ssh_pb2,
     tunnel_pb2,
 )
 
@@ -37,6 +38,7 @@ FILES: list[FileDescriptor] = [
         principal_pb2,
         selector_pb2,
         session_pb2,
+        ssh_pb2,
         tunnel_pb2,
     )
 ]

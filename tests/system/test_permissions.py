@@ -32,6 +32,7 @@ from edge_wire.v1 import (
     selector_pb2,
     session_pb2,
     session_pb2_grpc,
+    ssh_pb2,
     tunnel_pb2,
 )
 from edgectl.connect import Admin
@@ -42,7 +43,7 @@ from tests.support.harness import MASTER_KEY, Installation
 
 PROTOS = (
     *(admin_pb2, audit_pb2, cluster_pb2, command_pb2, enrollment_pb2),
-    *(node_pb2, principal_pb2, session_pb2, tunnel_pb2),
+    *(node_pb2, principal_pb2, session_pb2, ssh_pb2, tunnel_pb2),
 )
 ROLES = ("admin", "operator", "viewer", "metrics", "proxy", "mcp")
 ADMINS = {"admin"}
@@ -211,6 +212,7 @@ def test_the_walk_below_leaves_out_no_method() -> None:
         "/edge_wire.v1.NodeGate/Session",
         "/edge_wire.v1.NodeGate/Tunnel",
         "/edge_wire.v1.TunnelService/Open",
+        *(method for method in ACCESS if method.startswith("/edge_wire.v1.Ssh")),  # in test_ssh_permissions
     }
     in_protos = {
         f"/{service.full_name}/{method.name}"

@@ -27,11 +27,20 @@ SILENT = {
     "enroll-key delete",
     "logout",
     "node delete",
+    "ssh",
+    "ssh-config",
+    "ssh-key delete",
+    "ssh-session export",
+    "ssh-session play",
+    "ssh-user delete",
     "token delete",
 }
 """Commands that print nothing for programs; what `demo up` prints is an exec's."""
 
-ELSEWHERE = {"proxy", "tunnel", "demo status", "demo down", "login", "context list", "context show"}
+ELSEWHERE = {
+    *("proxy", "tunnel", "ssh-key create", "ssh-key list", "ssh-session list", "ssh-session show"),
+    *("demo status", "demo down", "login", "context list", "context show"),
+}
 """Commands that need more than a fleet; they have tests of their own, below or in another file of this directory."""
 
 CASES: dict[str, Sequence[str]] = {
@@ -51,6 +60,9 @@ CASES: dict[str, Sequence[str]] = {
     "token create": ["token", "create", "ci", "--role", "viewer", "--cluster", "default"],
     "token list": ["token", "list"],
     "token show": ["token", "show", "ci"],
+    "ssh-user create": ["ssh-user", "create", "alice", "--cluster", "default", "--expires", "1h"],
+    "ssh-user list": ["ssh-user", "list"],
+    "ssh-user show": ["ssh-user", "show", "alice"],
     "audit list": ["audit", "list"],
     "admin status": ["admin", "status"],
     "config path": ["config", "path"],

@@ -1,0 +1,39 @@
+"""What is offered to clients: nothing with SHA-1, MD5, CBC or DSA.
+
+The client's order decides (RFC 4253, section 7.1), so these orders only say what we would like.
+"""
+
+from __future__ import annotations
+
+KEY_EXCHANGES: tuple[str, ...] = (
+    "mlkem768x25519-sha256",  # post-quantum; only where the cryptography library has it
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",  # the same under its older name
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group14-sha256",
+)
+CIPHERS: tuple[str, ...] = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+)
+MACS: tuple[str, ...] = (
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+)
+HOST_KEYS: tuple[str, ...] = ("ssh-ed25519", "ecdsa-sha2-nistp256")
+USER_KEYS: tuple[str, ...] = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)

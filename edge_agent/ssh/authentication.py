@@ -1,0 +1,116 @@
+"""The logins that one connection tries: what the admin is asked, and what it said. Runs in the transport's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import concurrent.futures
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from edge_wire.errors import EdgeError
+from edge_wire.v1 import ssh_pb2 as pb
+
+ASK_SECONDS = 10.0
+"""What a client waits for an admin at most."""
+_USER_LIMIT = 255
+"""Bytes."""
+_PASSWORD_LIMIT = 1024
+_QUESTIONS_PER_ATTEMPT = 2
+"""A client may ask about keys that it does not use; this bounds how many of them."""
+
+Ask = Callable[[pb.SshQuestion], Awaitable[pb.SshAnswer]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """A login that the admin approves of."""
+
+    question: pb.SshQuestion = field(repr=False)
+    answer: pb.SshAnswer
+    method: str
+    fingerprint: str
+
+
+class Authentication:
+    """Approvals of one connection. An approval of a user and a key is asked for once."""
+
+    def __init__(self, *, ask: Ask, loop: asyncio.AbstractEventLoop, origin: pb.SshOrigin, attempts: int) -> None:
+        self._ask = ask
+        self._loop = loop
+        self._origin = origin
+        self._questions_left = attempts * _QUESTIONS_PER_ATTEMPT
+        self._pending: concurrent.futures.Future[pb.SshAnswer] | None = None
+        self._is_over = False
+        self._approved: dict[tuple[str, bytes], Login] = {}
+        self.credential_ids: set[str] = set()
+        """What approvals hang on, from the moment at which the loop knows of them."""
+        self.last: Login | None = None
+        """What was approved last: when the proof is valid, this is the login."""
+        self.user = ""
+        """Who the client says it is."""
+        self.had_no_admin = False
+        """A question could not be answered."""
+
+    def approves_key(self, user: str, blob: bytes) -> bool:
+        """Whether this key may log in; its signature is checked elsewhere."""
+        self.last = self._approved.get((user, blob))
+        if self.last is None:
+            question = pb.SshQuestion(user=user, origin=self._origin, public_key=blob)
+            self.last = self._decide(question, "publickey", fingerprint_of(blob))
+            if self.last is not None:
+                self._approved[user, blob] = self.last
+        return self.last is not None
+
+    def approves_password(self, user: str, password: str) -> bool:
+        """Whether this password is right."""
+        self.last = None
+        if len(password) > _PASSWORD_LIMIT:
+            return False
+        question = pb.SshQuestion(user=user, origin=self._origin, password=password)
+        self.last = self._decide(question, "password", "")
+        return self.last is not None
+
+    def forget(self) -> None:
+        """What was approved is so no more, and nothing is asked any more; whoever waits for an answer has none."""
+        self._is_over = True
+        self._approved.clear()
+        pending = self._pending
+        if pending is not None:
+            pending.cancel()
+
+    def _decide(self, question: pb.SshQuestion, method: str, fingerprint: str) -> Login | None:
+        self.user = question.user
+        if len(question.user.encode()) > _USER_LIMIT or self._questions_left <= 0:
+            return None
+        self._questions_left -= 1
+        answer = self._answer_to(question)
+        if answer is None or not answer.is_verified:
+            return None
+        return Login(question=question, answer=answer, method=method, fingerprint=fingerprint)
+
+    def _answer_to(self, question: pb.SshQuestion) -> pb.SshAnswer | None:
+        self._pending = asyncio.run_coroutine_threadsafe(self._put(question), self._loop)
+        if self._is_over:
+            self._pending.cancel()
+        try:
+            return self._pending.result(ASK_SECONDS)
+        except (EdgeError, TimeoutError, concurrent.futures.CancelledError):
+            self._pending.cancel()
+            self.had_no_admin = True
+            return None
+        finally:
+            self._pending = None
+
+    async def _put(self, question: pb.SshQuestion) -> pb.SshAnswer:
+        answer = await self._ask(question)
+        if answer.is_verified:
+            self.credential_ids.add(answer.credential_id)
+        return answer
+
+
+def fingerprint_of(blob: bytes) -> str:
+    """`SHA256:…`, as `ssh-keygen -l` prints it."""
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii")
+    return f"SHA256:{digest.rstrip('=')}"

@@ -1,0 +1,313 @@
+"""A program on a channel: one thread that starts it, moves its bytes both ways, and reports or brings about its end.
+
+The thread waits only in one poll, for all of it; what the client does meanwhile wakes it. The end follows the program:
+what it wrote before is delivered whole, what its children write afterwards for a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import cast
+
+import paramiko
+from paramiko.channel import Channel
+
+from edge_agent.runner import terminal
+from edge_agent.ssh import process_session
+from edge_agent.ssh.deeds import Deeds
+from edge_agent.ssh.output import Output
+from edge_agent.ssh.programs import CannotStart, Program
+from edge_agent.ssh.recording import RecordedTerminal
+from edge_agent.ssh.transport import Transport
+from edge_agent.ssh.waker import Waker
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 256 * 1024
+_DRAIN_SECONDS = 1.0
+_GRACE_SECONDS = 1.0
+"""Between the hang-up and the kill when a client is gone."""
+_FAREWELL_SECONDS = 5.0
+"""How long a client has to take the one line that says why nothing was started."""
+_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+_SIGNALS = frozenset(
+    {"ABRT", "ALRM", "CONT", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM", "USR1", "USR2"}
+)
+"""Those of RFC 4254, section 6.10, and CONT."""
+
+
+class ChannelProgram:
+    """One program, from the request to the end of its channel."""
+
+    def __init__(self, channel: Channel, start: Callable[[], Program], deeds: Deeds) -> None:
+        self._channel = channel
+        self._transport = cast("Transport", channel.get_transport())
+        self._start = start
+        self._deeds = deeds
+        self._waker = Waker()
+        self._lock = threading.Lock()
+        self._program: Program | None = None
+        self._outputs: list[Output] = []
+        self._recorded: RecordedTerminal | None = None
+        self._input = b""
+        """Came from the client and was not written yet."""
+        self._is_input_over = False
+        self._is_gone = False
+        """The client closed the channel."""
+        self._is_output_unwanted = False
+        self._size: tuple[int, int] | None = None
+        self._exited_at: float | None = None
+        self.has_failed_to_start = False
+
+    def begin(self, record: Callable[[], RecordedTerminal | None], over: Callable[[], None]) -> None:
+        """Start its thread, which calls these: at the start of a terminal, and at last."""
+
+        def serve() -> None:
+            try:
+                self._serve(record)
+            except Exception:
+                log.exception("a program on an SSH channel was not served as it should")
+            finally:
+                over()
+
+        self._channel.settimeout(0.0)
+        self._transport.watch(self._channel, self)
+        self._channel.in_buffer.set_event(cast("threading.Event", self._waker))
+        threading.Thread(target=serve, name="ssh-program", daemon=True).start()
+
+    # --- what the client does; in the transport's thread
+
+    def wake(self) -> None:
+        """The client takes more."""
+        self._waker.set()
+
+    def channel_closed(self) -> None:
+        """The client is gone."""
+        self._is_gone = True
+        self._waker.set()
+
+    def output_unwanted(self) -> None:
+        """Nobody reads the output: the program is to learn that as it would from a closed pipe."""
+        self._is_output_unwanted = True
+        self._waker.set()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The client's terminal has another size."""
+        self._size = columns, rows
+        self._waker.set()
+
+    def signal(self, name: str) -> None:
+        """Signal what is in front: the terminal's foreground group, or the program's own."""
+        if name not in _SIGNALS:
+            return
+        with self._lock:
+            if self._program is None or self._exited_at is not None:
+                return
+            try:
+                os.killpg(self._group_in_front(self._program), signal.Signals[f"SIG{name}"])
+            except OSError as error:
+                log.debug("a signal was not delivered: %s", error.strerror)
+
+    def _group_in_front(self, program: Program) -> int:
+        if program.is_terminal and program.stdin is not None:
+            front = os.tcgetpgrp(program.stdin)
+            if front > 0:
+                return front
+        return program.process.pid
+
+    # --- the thread
+
+    def _serve(self, record: Callable[[], RecordedTerminal | None]) -> None:
+        try:
+            program = self._start()
+            self._recorded = record() if program.is_terminal else None
+            self._outputs = [Output(program.stdout)]
+            if program.stderr is not None:
+                self._outputs.append(Output(program.stderr, is_error=True))
+            self._program = program
+            self._move()
+            self._end()
+        except CannotStart as refusal:
+            self._say_why_not(refusal)
+        finally:
+            with self._lock:
+                if self._program is not None:
+                    self._program.close()
+                self._program = None
+            self._waker.close()
+            self._channel.close()
+
+    def _say_why_not(self, refusal: CannotStart) -> None:
+        self.has_failed_to_start = True
+        self._channel.settimeout(_FAREWELL_SECONDS)
+        try:
+            self._channel.sendall_stderr(f"{refusal.message}\r\n".encode())
+            self._channel.send_exit_status(refusal.exit_status)
+            self._channel.shutdown_write()
+        except OSError:
+            log.debug("a client did not wait to hear why its program was not started")
+
+    def _move(self) -> None:
+        """Until the program is over and its output delivered, or the client is gone."""
+        while not self._is_gone and not self._is_finished():
+            ready = self._poll()
+            if self._waker.descriptor in ready:
+                self._waker.take()
+                self._follow_the_client()
+            self._take_input()
+            self._write_input()
+            for output in self._outputs:
+                self._forward(output, is_ready=output.descriptor in ready)
+            self._look_for_the_exit(ready)
+
+    def _poll(self) -> set[int]:
+        assert self._program is not None
+        poll = select.poll()
+        wanted: dict[int, int] = {self._waker.descriptor: select.POLLIN}
+        if self._exited_at is None:
+            wanted[self._program.pidfd] = select.POLLIN
+        for output in self._outputs:
+            if output.wants_more:
+                wanted[output.descriptor] = _READABLE
+        if self._input and self._program.stdin is not None:
+            wanted[self._program.stdin] = wanted.get(self._program.stdin, 0) | select.POLLOUT
+        for descriptor, events in wanted.items():
+            poll.register(descriptor, events)
+        return {descriptor for descriptor, _ in poll.poll(self._patience())}
+
+    def _patience(self) -> float | None:
+        """Milliseconds until there is something to do in any case."""
+        if self._exited_at is None:
+            return None
+        return max(0.0, self._exited_at + _DRAIN_SECONDS - monotonic()) * 1000 + 1 if self._is_draining() else None
+
+    def _follow_the_client(self) -> None:
+        assert self._program is not None
+        if self._size is not None and self._program.is_terminal and self._program.stdout is not None:
+            (columns, rows), self._size = self._size, None
+            terminal.resize(self._program.stdout, columns, rows)
+            if self._recorded is not None:
+                self._recorded.resize(columns, rows)
+        if self._is_output_unwanted and not self._program.is_terminal:
+            self._is_output_unwanted = False
+            self._outputs[0].discard()
+            if self._program.stdout is not None:
+                os.close(self._program.stdout)
+                self._program.stdout = None
+
+    # --- from the client to the program
+
+    def _take_input(self) -> None:
+        if self._input or self._is_input_over:
+            return
+        try:
+            self._input = self._channel.recv(_CHUNK)
+        except TimeoutError:
+            return
+        if self._input:
+            self._deeds.count(received=len(self._input))
+        else:
+            self._is_input_over = True
+            self._end_input()
+
+    def _write_input(self) -> None:
+        while self._input:
+            if self._program is None or self._program.stdin is None:
+                self._input = b""  # nobody reads it, and the client need not stop for that
+            else:
+                try:
+                    self._input = self._input[os.write(self._program.stdin, self._input) :]
+                except BlockingIOError:
+                    return
+                except OSError:
+                    self._input = b""
+                    self._close_stdin()
+            self._take_input()
+
+    def _end_input(self) -> None:
+        assert self._program is not None
+        if self._program.is_terminal and self._program.stdin is not None:
+            self._input = terminal.end_of_file(self._program.stdin)
+        else:
+            self._close_stdin()
+
+    def _close_stdin(self) -> None:
+        assert self._program is not None
+        if self._program.stdin is not None and not self._program.is_terminal:
+            os.close(self._program.stdin)
+        with self._lock:
+            self._program.stdin = None
+
+    # --- from the program to the client
+
+    def _forward(self, output: Output, *, is_ready: bool) -> None:
+        if is_ready and output.wants_more:
+            data = output.read()
+            if data and self._recorded is not None:
+                self._recorded.output(data)
+        while output.pending:
+            try:
+                sent = self._send(output)
+            except TimeoutError:
+                return  # the client's window is full; it wakes us
+            except OSError:
+                sent = 0
+            if sent == 0:
+                self._is_gone = True
+                return
+            output.pending = output.pending[sent:]
+            self._deeds.count(sent=sent)
+
+    def _send(self, output: Output) -> int:
+        piece = bytes(output.pending[: self._channel.out_max_packet_size])
+        return self._channel.send_stderr(piece) if output.is_error else self._channel.send(piece)
+
+    # --- the end
+
+    def _look_for_the_exit(self, ready: set[int]) -> None:
+        assert self._program is not None
+        if self._exited_at is None and self._program.pidfd in ready:
+            with self._lock:
+                self._exited_at = monotonic()
+        if self._exited_at is not None and monotonic() >= self._exited_at + _DRAIN_SECONDS:
+            for output in self._outputs:
+                output.take_only_what_is_there()
+
+    def _is_draining(self) -> bool:
+        return any(output.is_open and not output.is_bounded for output in self._outputs)
+
+    def _is_finished(self) -> bool:
+        return self._exited_at is not None and all(output.is_finished for output in self._outputs)
+
+    def _end(self) -> None:
+        """Tell the client how it ended; without a client, end all that it started."""
+        assert self._program is not None
+        process = self._program.process
+        if self._is_gone:
+            process_session.end(process.pid, _GRACE_SECONDS)
+            process.wait()
+            return
+        status = process.wait()
+        try:
+            if status >= 0:
+                self._channel.send_exit_status(status)
+            else:
+                self._transport.send_exit_signal(self._channel, _signal_name(-status))
+            self._channel.shutdown_write()
+        except (OSError, paramiko.SSHException):
+            log.debug("a client left before it was told how its program ended")
+
+
+def _signal_name(number: int) -> str:
+    """RFC 4254, section 6.10; others have a name of OpenSSH's."""
+    try:
+        name = signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return "SIG@openssh.com"
+    return name if name in _SIGNALS - {"CONT"} else "SIG@openssh.com"

@@ -1,0 +1,120 @@
+"""The channels of one connection on which programs run: what a client says about one before it starts something, and
+the programs that run. Called in the transport's thread where nothing else is said."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from paramiko.channel import Channel
+
+from edge_agent.ssh import programs
+from edge_agent.ssh.channel_program import ChannelProgram
+from edge_agent.ssh.deeds import Deeds
+from edge_agent.ssh.local_account import LocalAccount
+from edge_agent.ssh.programs import ProgramRequest, TerminalRequest
+from edge_agent.ssh.recording import RecordedTerminal
+
+_VARIABLES_LIMIT = 64
+_VALUE_LIMIT = 4096
+"""Bytes."""
+_KIND = re.compile(r"[A-Za-z0-9._+-]{1,64}")
+_MODES_LIMIT = 1024
+
+
+@dataclass
+class _Prepared:
+    """A channel on which nothing has been started yet."""
+
+    terminal: TerminalRequest | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class SessionChannels:
+    """The programs of one connection, and what is prepared for the next ones."""
+
+    def __init__(
+        self,
+        *,
+        allowed_variables: Collection[str],
+        hidden_variables: frozenset[str],
+        deeds: Deeds,
+        record: Callable[[TerminalRequest], RecordedTerminal | None],
+    ) -> None:
+        self._allowed_variables = allowed_variables
+        self._hidden_variables = hidden_variables
+        self._deeds = deeds
+        self._record = record
+        self._prepared: dict[int, _Prepared] = {}
+        self._programs: dict[int, ChannelProgram] = {}
+
+    @property
+    def are_running(self) -> bool:
+        """Whether any program runs."""
+        return bool(self._programs)
+
+    def set_terminal(self, channel: Channel, wanted: TerminalRequest) -> bool:
+        """The program is to have a terminal."""
+        if channel.get_id() in self._programs or len(wanted.modes) > _MODES_LIMIT:
+            return False
+        kind = wanted.kind if _KIND.fullmatch(wanted.kind) else "dumb"
+        self._of(channel).terminal = replace(wanted, kind=kind)
+        return True
+
+    def set_variable(self, channel: Channel, name: str, value: str) -> bool:
+        """The program is to have a variable, if clients may set it."""
+        environment = self._of(channel).environment
+        is_allowed = any(fnmatch.fnmatchcase(name, pattern) for pattern in self._allowed_variables)
+        has_room = len(environment) < _VARIABLES_LIMIT and len(value) <= _VALUE_LIMIT
+        if not is_allowed or not has_room or "=" in name or "\0" in name + value:
+            return False
+        environment[name] = value
+        return True
+
+    def resize(self, channel: Channel, columns: int, rows: int) -> bool:
+        """The client's terminal has another size."""
+        program = self._programs.get(channel.get_id())
+        if program is None:
+            return False
+        program.resize(columns, rows)
+        return True
+
+    def start(
+        self,
+        channel: Channel,
+        kind: Literal["shell", "exec", "subsystem"],
+        command: bytes,
+        *,
+        local: LocalAccount,
+        environment: Mapping[str, str],
+        over: Callable[[Channel, ChannelProgram], None],
+    ) -> bool:
+        """Start a program, in a thread that calls `over` at last; no second one on the same channel."""
+        if channel.get_id() in self._programs:
+            return False
+        prepared = self._prepared.pop(channel.get_id(), _Prepared())
+        request = ProgramRequest(
+            kind=kind,
+            command=command,
+            terminal=prepared.terminal,
+            environment={**prepared.environment, **environment},
+        )
+        self._deeds.add_program(kind, command)
+        program = ChannelProgram(channel, lambda: programs.start(request, local, self._hidden_variables), self._deeds)
+        self._programs[channel.get_id()] = program
+        terminal = request.terminal
+        program.begin(
+            record=lambda: self._record(terminal) if terminal is not None else None,
+            over=lambda: over(channel, program),
+        )
+        return True
+
+    def forget(self, channel: Channel) -> None:
+        """A program is over. In any thread."""
+        self._programs.pop(channel.get_id(), None)
+
+    def _of(self, channel: Channel) -> _Prepared:
+        return self._prepared.setdefault(channel.get_id(), _Prepared())

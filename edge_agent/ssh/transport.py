@@ -1,0 +1,374 @@
+# mypy: disable-error-code="attr-defined,misc"
+"""paramiko's transport, made fit for untrusted clients and for what OpenSSH's client expects.
+
+The stubs of paramiko leave out what is not public, and a server needs some of it; this file is the only one that does.
+What is changed, and why:
+
+- Only modern algorithms, and the usual name of curve25519.
+- Sizes and counts that a client names are bounded before anything is allocated or looped over.
+- Channels are held until the client has closed them; paramiko forgets the numbers of dead ones never.
+- Opening a forwarded connection, a signal and the end of a client's interest reach us; dialling does not hold up
+  other channels.
+- An answer that falls into a new key exchange waits for its end instead of blocking the thread that would end it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol, cast
+
+import paramiko
+from paramiko.channel import Channel
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EXTENDED_DATA,
+    MSG_CHANNEL_REQUEST,
+    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_SERVICE_REQUEST,
+    MSG_USERAUTH_REQUEST,
+    cMSG_CHANNEL_OPEN_FAILURE,
+    cMSG_CHANNEL_OPEN_SUCCESS,
+    cMSG_CHANNEL_REQUEST,
+    cMSG_GLOBAL_REQUEST,
+)
+from paramiko.kex_curve25519 import KexCurve25519
+from paramiko.message import Message
+
+from edge_agent.ssh import algorithms
+from edge_agent.ssh.wire_socket import WireSocket
+
+# Clients tell those programs that nobody reads their output any more (`ssh NODE yes | head -1`) only to servers of
+# this name; we understand it as OpenSSH's does.
+_VERSION = "SSH-2.0-OpenSSH_edge"
+_WINDOW = 2 * 1024 * 1024
+_PACKET_LIMIT_BEFORE_LOGIN = 256 * 1024
+_PACKET_LIMIT = 4 * 1024 * 1024
+"""Larger than what any kernel takes as one command line, so that such a command is refused and nothing breaks."""
+_LINE_LIMIT = 255
+"""Bytes of a version, RFC 4253, section 4.2."""
+_KEY_LIMIT = 16 * 1024
+
+
+class ChannelWatcher(Protocol):
+    """Who is told about a channel. Called in the transport's thread; must not block."""
+
+    def wake(self) -> None:
+        """The client takes more."""
+
+    def channel_closed(self) -> None:
+        """The client closed it, or the connection is over."""
+
+    def signal(self, name: str) -> None:
+        """The client asks for a signal, `TERM`."""
+
+    def output_unwanted(self) -> None:
+        """The client reads no more of the output."""
+
+
+class TransportOwner(Protocol):
+    """Who is told about a connection. Called in the transport's thread."""
+
+    def logged_in(self, user: str, method: str) -> bool:
+        """A proof was valid; returns whether the login may happen."""
+
+    def proof_failed(self) -> None:
+        """A key was not ours, or its signature was not valid."""
+
+    def connection_asked(self, request: DirectConnection) -> None:
+        """The client wants a connection to somewhere; answered by `confirm` or `refuse`. Must not block."""
+
+    def said_goodbye(self) -> None:
+        """The client ended the connection as it should."""
+
+    def transport_over(self, had_open_channels: bool) -> None:
+        """The transport's thread is about to end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectConnection:
+    """A client's wish for a connection to a place that the node reaches."""
+
+    channel: int
+    """The client's number of it."""
+    window: int
+    packet_size: int
+    host: str
+    port: int
+
+
+class Transport(paramiko.Transport):
+    """One connection of one client."""
+
+    packetizer: Packetizer
+    _active_check_timeout = 2.0  # how often an idle connection wakes up; an end wakes it by itself
+    _preferred_kex = algorithms.KEY_EXCHANGES
+    _preferred_ciphers = algorithms.CIPHERS
+    _preferred_macs = algorithms.MACS
+    _preferred_keys = algorithms.HOST_KEYS
+    _preferred_pubkeys = algorithms.USER_KEYS
+    _kex_info = {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}  # noqa: RUF012, SLF001
+
+    def __init__(self, connection: WireSocket, owner: TransportOwner, *, attempts: int, keepalive: timedelta) -> None:
+        if keepalive:
+            self._active_check_timeout = min(self._active_check_timeout, keepalive.total_seconds() / 2)
+        super().__init__(cast("Any", connection), packetizer_class=Packetizer)
+        self._preferred_kex = tuple(name for name in algorithms.KEY_EXCHANGES if name in self._kex_info)
+        self.local_version = _VERSION
+        self.owner = owner
+        self.attempts = attempts
+        self.packetizer.set_keepalive(keepalive.total_seconds(), self._ask_for_life)
+        self._held_channels: dict[int, Channel] = {}
+        """paramiko itself holds them weakly."""
+        self._watchers: dict[int, ChannelWatcher] = {}
+        self._postponed: list[Message] = []
+        self._is_client_closing = self._had_open_channels = False
+        self._channel_handler_table = {
+            **paramiko.Transport._channel_handler_table,  # noqa: SLF001
+            MSG_CHANNEL_CLOSE: self._close_channel,
+            MSG_CHANNEL_DATA: self._feed,
+            MSG_CHANNEL_EXTENDED_DATA: lambda _channel, _message: None,  # nothing of ours would read it
+            MSG_CHANNEL_REQUEST: self._channel_request,
+            MSG_CHANNEL_WINDOW_ADJUST: self._window_adjust,
+        }
+
+    # --- for those who use it
+
+    @property
+    def channel_count(self) -> int:
+        """Channels that are open, or that the client has not closed yet."""
+        return len(self._held_channels)
+
+    def watch(self, channel: Channel, watcher: ChannelWatcher) -> None:
+        """Tell this one about the channel from now on."""
+        self._watchers[channel.get_id()] = watcher
+        if channel.closed:
+            watcher.channel_closed()
+
+    def confirm(self, request: DirectConnection) -> Channel:
+        """The connection that a client wants is there."""
+        with self.lock:
+            number = self._next_channel()
+            channel = Channel(number)
+            self._channels.put(number, channel)
+            self.channels_seen[number] = True
+            self._held_channels[number] = channel
+            channel._set_transport(self)  # noqa: SLF001
+            channel._set_window(_WINDOW, self.default_max_packet_size)  # noqa: SLF001
+            channel._set_remote_channel(request.channel, request.window, request.packet_size)  # noqa: SLF001
+        reply = Message()
+        reply.add_byte(cMSG_CHANNEL_OPEN_SUCCESS)
+        for field in (request.channel, number, _WINDOW, self.default_max_packet_size):
+            reply.add_int(field)
+        self._send_user_message(reply)
+        return channel
+
+    def refuse(self, request: DirectConnection, code: int, reason: str) -> None:
+        """The connection that a client wants cannot be had."""
+        reply = Message()
+        reply.add_byte(cMSG_CHANNEL_OPEN_FAILURE)
+        reply.add_int(request.channel)
+        reply.add_int(code)
+        reply.add_string(reason)
+        reply.add_string("en")
+        self._send_user_message(reply)
+
+    def open_channel(self, *args: Any, **kwargs: Any) -> Channel:
+        """As paramiko's. Blocks; raises SSHException."""
+        channel = super().open_channel(*args, **kwargs)
+        self._held_channels[channel.get_id()] = channel
+        if channel.closed:
+            self._held_channels.pop(channel.get_id(), None)
+        return channel
+
+    def send_exit_signal(self, channel: Channel, name: str) -> None:
+        """How a program ended that a signal ended."""
+        request = Message()
+        request.add_byte(cMSG_CHANNEL_REQUEST)
+        request.add_int(channel.remote_chanid)
+        request.add_string("exit-signal")
+        request.add_boolean(False)
+        request.add_string(name)
+        request.add_boolean(False)  # whether there is a core
+        request.add_string("")
+        request.add_string("")
+        self._send_user_message(request)
+
+    def _ask_for_life(self) -> None:
+        """Send something that the client answers, whatever it is."""
+        request = Message()
+        request.add_byte(cMSG_GLOBAL_REQUEST)
+        request.add_string("keepalive@openssh.com")
+        request.add_boolean(True)
+        self._send_user_message(request)
+
+    # --- what paramiko calls
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            for watcher in list(self._watchers.values()):
+                watcher.channel_closed()
+            self._watchers.clear()
+            self._held_channels.clear()
+            self.owner.transport_over(self._had_open_channels)
+
+    def _parse_newkeys(self, m: Message) -> None:
+        if self.auth_handler is None:
+            self.auth_handler = _AuthHandler(self)
+        super()._parse_newkeys(m)
+        while self._postponed and self.clear_to_send.is_set():
+            self._send_message(self._postponed.pop(0))
+
+    def _send_user_message(self, data: Message) -> None:
+        if threading.current_thread() is self and self.active and not self.clear_to_send.is_set():
+            self._postponed.append(data)
+            return
+        super()._send_user_message(data)
+
+    def _parse_ext_info(self, msg: Message) -> None:
+        """What a client announces is of no use to a server, and it may announce four billion things."""
+
+    def _parse_disconnect(self, m: Message) -> None:
+        self.owner.said_goodbye()
+
+    def _parse_channel_open(self, m: Message) -> None:
+        if m.get_text() != "direct-tcpip":
+            m.rewind()
+            super()._parse_channel_open(m)
+            return
+        numbers = {"channel": m.get_int(), "window": m.get_int(), "packet_size": m.get_int()}
+        self.owner.connection_asked(DirectConnection(**numbers, host=m.get_text(), port=m.get_int()))
+
+    def _queue_incoming_channel(self, channel: Channel) -> None:
+        self._held_channels[channel.get_id()] = channel
+
+    def _unlink_channel(self, chanid: int) -> None:
+        super()._unlink_channel(chanid)
+        self.channels_seen.pop(chanid, None)
+        self._held_channels.pop(chanid, None)
+        self._had_open_channels |= not self._is_client_closing
+        watcher = self._watchers.pop(chanid, None)
+        if watcher is not None:
+            watcher.channel_closed()
+
+    def _close_channel(self, channel: Channel, message: Message) -> None:
+        self._is_client_closing = True
+        channel._handle_close(message)  # noqa: SLF001
+        self._is_client_closing = False
+
+    def _feed(self, channel: Channel, message: Message) -> None:
+        if len(channel.in_buffer) > 2 * _WINDOW:
+            raise paramiko.SSHException("the client sends more than it may")
+        channel._feed(message)  # noqa: SLF001
+
+    def _window_adjust(self, channel: Channel, message: Message) -> None:
+        channel._window_adjust(message)  # noqa: SLF001
+        watcher = self._watchers.get(channel.get_id())
+        if watcher is not None:
+            watcher.wake()
+
+    def _channel_request(self, channel: Channel, message: Message) -> None:
+        kind = message.get_text()
+        watcher = self._watchers.get(channel.get_id())
+        if kind not in {"signal", "eow@openssh.com"} or watcher is None:
+            message.rewind()
+            message.get_int()  # the channel
+            channel._handle_request(message)  # noqa: SLF001
+            return
+        message.get_boolean()  # RFC 4254, section 6.9: neither is answered
+        if kind == "signal":
+            watcher.signal(message.get_text())
+        else:
+            watcher.output_unwanted()
+
+
+class Packetizer(paramiko.packet.Packetizer):
+    """Bounds what a client makes us read, and starts no thread for a time-out that its connection has anyway."""
+
+    may_send_much = False
+    is_ended_by_client = False
+    """It closed its connection, in whatever state."""
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        if n > (_PACKET_LIMIT if self.may_send_much else _PACKET_LIMIT_BEFORE_LOGIN):
+            raise paramiko.SSHException("a packet is too large")
+        try:
+            return super().read_all(n, check_rekey)
+        except (EOFError, ConnectionError):
+            self.is_ended_by_client = not self.closed
+            raise
+
+    def readline(self, timeout: float) -> str:
+        """The client's version, which is the first thing that it says (RFC 4253, section 4.2)."""
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            line += self.read_all(1)
+            if len(line) > _LINE_LIMIT or not b"SSH-".startswith(line[:4]):
+                raise paramiko.SSHException("this is not the SSH protocol")
+        return line.rstrip(b"\r\n").decode("utf-8", "replace")
+
+    def start_handshake(self, timeout: float) -> None:
+        """Its connection ends a client that says nothing."""
+
+
+class _AuthHandler(paramiko.auth_handler.AuthHandler):
+    """Keys and passwords. What is no proof at all is not counted once; too many failures end the connection."""
+
+    transport: Transport
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__(transport)
+        self._failures = 0
+        self._has_asked_for_methods = False
+
+    @property
+    def _server_handler_table(self) -> dict[int, Any]:
+        return {
+            MSG_SERVICE_REQUEST: self._parse_service_request,
+            MSG_USERAUTH_REQUEST: self._parse_userauth_request,
+        }
+
+    def _parse_userauth_request(self, m: Message) -> None:
+        user, _, method = m.get_text(), m.get_text(), m.get_text()
+        if method == "publickey" and not self.authenticated and not self._is_a_key(m):
+            # paramiko would end the connection, and with it the keys that the client offers next.
+            self._send_auth_result(user, method, AUTH_FAILED)
+            return
+        m.rewind()
+        super()._parse_userauth_request(m)
+
+    def _is_a_key(self, m: Message) -> bool:
+        m.get_boolean()
+        algorithm, blob = m.get_text(), m.get_string()
+        if algorithm not in algorithms.USER_KEYS or len(blob) > _KEY_LIMIT:
+            return False
+        try:
+            return self._generate_key_from_request(algorithm, blob) is not None
+        except Exception:  # whatever the libraries make of bytes that a client chose
+            return False
+
+    def _send_auth_result(self, username: str, method: str, result: int) -> None:
+        if result == AUTH_SUCCESSFUL and not self.transport.owner.logged_in(username, method):
+            self._disconnect_no_more_auth()
+            return
+        if result != AUTH_SUCCESSFUL:
+            self._count_failure(method)
+        else:
+            self.transport.packetizer.may_send_much = True
+        self.auth_fail_count = 0  # we count
+        super()._send_auth_result(username, method, result)
+        if self._failures >= self.transport.attempts:
+            self._disconnect_no_more_auth()
+
+    def _count_failure(self, method: str) -> None:
+        if method == "none" and not self._has_asked_for_methods:
+            self._has_asked_for_methods = True
+            return
+        self._failures += 1
+        self.transport.owner.proof_failed()

@@ -1,0 +1,195 @@
+"""Whether a login on a node may happen: asked by the node on each attempt, answered from the database, recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from edge_server.audit.service import Change, Origin, record
+from edge_server.db.database import Database
+from edge_server.nodes.domain import NodeIdentity, Place
+from edge_server.nodes.places import place_of
+from edge_server.ssh import domain, repository
+from edge_server.ssh.accounts import wanted_of
+from edge_server.ssh.domain import Account, AccountKey, Admission, Attempt, Login, Proof
+from edge_server.ssh.keys import fingerprint_of
+from edge_server.ssh.models import SshUserRow
+from edge_server.ssh.passwords import Passwords
+from edge_wire.errors import DatabaseUnavailable
+from edge_wire.limiter import FailureLimiter
+from edge_wire.names import bounded, is_storable
+from edge_wire.tasks import OwnedTasks
+
+log = logging.getLogger(__name__)
+
+_TEXT_LIMIT = 64
+_BATCH = 500
+_WAITING_LIMIT = 10_000
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Somebody wants to log in to a node."""
+
+    node: NodeIdentity
+    user: str
+    principal: str
+    """Who opened the tunnel; empty for a connection to the node's own port. The node's word, as `address` is."""
+    address: str
+    proof: Proof
+    key: bytes = b""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What the database has on a question."""
+
+    place: Place | None
+    account: Account | None
+    keys: Sequence[AccountKey] = ()
+    admission: Admission | None = None
+    admitted_by: str = ""
+
+
+class Logins:
+    """Answers the questions of nodes."""
+
+    def __init__(
+        self, *, db: Database, passwords: Passwords, limiter: FailureLimiter, now: Callable[[], datetime]
+    ) -> None:
+        self._db = db
+        self._passwords = passwords
+        self._limiter = limiter
+        self._now = now
+        self._attempts: list[tuple[Origin, Change, datetime]] = []
+        self._tasks = OwnedTasks(log, "attempts to log in are not in the audit log")
+        self._is_writing = False
+
+    async def decide(self, question: Question) -> Login | None:
+        """The login, or None. Raises DatabaseUnavailable."""
+        now = self._now()
+        source = f"ssh {question.node.id} {question.address}"
+        if self._limiter.is_blocked(source, now):
+            self._note(question, "too_many_attempts", now)
+            return None
+        known = await self._db.read(lambda tx: _look_up(tx, question, now))
+        login = await self._judge(question, known, now)
+        if login is None:
+            self._count_refusal(question, source, now)
+        self._note(question, "ok" if login else "refused", now, admitted_by=known.admitted_by if login else "")
+        return login
+
+    async def stop(self) -> None:
+        """Write what is noted and let the threads go."""
+        await self._tasks.finish()
+        self._passwords.close()
+
+    async def _judge(self, question: Question, known: _Known, now: datetime) -> Login | None:
+        is_right = False
+        if question.proof is Proof.PASSWORD:
+            stored = known.account.password_hash if known.account else None
+            is_right = await self._passwords.is_right(question.password, stored)
+        if known.place is None:
+            return None
+        attempt = Attempt(place=known.place, address=question.address, now=now)
+        if question.proof is Proof.PASSWORD:
+            return domain.by_password(attempt, known.account, is_right=is_right)
+        return domain.by_key(attempt, known.account, known.keys, known.admission)
+
+    def _count_refusal(self, question: Question, source: str, now: datetime) -> None:
+        """A client offers every key of its agent, so only passwords count as guessing."""
+        if question.proof is Proof.PASSWORD:
+            self._limiter.count(source, now)
+
+    def _note(self, question: Question, outcome: str, now: datetime, *, admitted_by: str = "") -> None:
+        if len(self._attempts) >= _WAITING_LIMIT:
+            log.warning(
+                "an attempt to log in is not in the audit log: too many wait", extra={"node": question.node.name}
+            )
+            return
+        self._attempts.append((_origin(question, admitted_by), _attempt(question, outcome), now))
+        if not self._is_writing:
+            self._is_writing = True
+            self._tasks.spawn(self._write())
+
+    async def _write(self) -> None:
+        """Attempts share transactions."""
+        try:
+            while self._attempts:
+                batch = self._attempts[:_BATCH]
+                try:
+                    await self._db.write(lambda tx: _record_all(tx, batch))  # noqa: B023  # awaited here
+                except DatabaseUnavailable as error:
+                    log.debug("attempts to log in wait for the database: %s", error.message)
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    continue
+                del self._attempts[: len(batch)]
+        finally:
+            self._is_writing = False
+
+
+def _record_all(tx: Session, batch: Sequence[tuple[Origin, Change, datetime]]) -> None:
+    for origin, change, moment in batch:
+        record(tx, origin, change, moment)
+
+
+def _look_up(tx: Session, question: Question, now: datetime) -> _Known:
+    place = place_of(tx, question.node.id)
+    name = question.user
+    row = repository.find_user(tx, name) if is_storable(name) else None
+    account = _account(row) if row is not None else None
+    if question.proof is Proof.PASSWORD or not is_storable(name):
+        return _Known(place=place, account=account)
+    fingerprint = fingerprint_of(question.key)
+    keys = repository.find_keys(tx, row.id, fingerprint) if row is not None else ()
+    admitted = repository.find_admission(tx, node_id=question.node.id, user_name=name, fingerprint=fingerprint, now=now)
+    return _Known(
+        place=place,
+        account=account,
+        keys=[AccountKey(id=key.id, sources=key.sources, expires_at=key.expires_at) for key in keys],
+        admission=None
+        if admitted is None
+        else Admission(id=admitted.id, local_account=admitted.local_account, expires_at=admitted.expires_at),
+        admitted_by=admitted.principal_name if admitted is not None else "",
+    )
+
+
+def _account(row: SshUserRow) -> Account:
+    return Account(
+        id=row.id,
+        name=row.name,
+        wanted=wanted_of(row),
+        local_account=row.local_account,
+        password_hash=row.password_hash,
+        expires_at=row.expires_at,
+    )
+
+
+def _origin(question: Question, admitted_by: str) -> Origin:
+    who = admitted_by or question.principal
+    return Origin(
+        id=bounded(question.user, _TEXT_LIMIT),
+        name=bounded(who or question.user, _TEXT_LIMIT),
+        request_id="",
+        peer=bounded(question.address, _TEXT_LIMIT),
+    )
+
+
+def _attempt(question: Question, outcome: str) -> Change:
+    details = {"user": bounded(question.user, _TEXT_LIMIT), "method": question.proof.value, "outcome": outcome}
+    if question.key:
+        details["fingerprint"] = fingerprint_of(question.key)
+    return Change(
+        action="ssh.attempt",
+        subject_id=question.node.id,
+        subject_name=question.node.name,
+        cluster=question.node.cluster_name,
+        details=details,
+    )
