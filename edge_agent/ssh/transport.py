@@ -301,8 +301,18 @@ class Packetizer(paramiko.packet.Packetizer):
         try:
             return super().read_all(n, check_rekey)
         except (EOFError, ConnectionError):
-            self.is_ended_by_client = not self.closed
+            self._note_end()
             raise
+
+    def write_all(self, out: Any) -> None:
+        try:
+            super().write_all(out)
+        except EOFError:
+            self._note_end()
+            raise
+
+    def _note_end(self) -> None:
+        self.is_ended_by_client = not self.closed
 
     def readline(self, timeout: float) -> str:
         """The client's version, which is the first thing that it says (RFC 4253, section 4.2)."""
