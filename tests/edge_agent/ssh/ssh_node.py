@@ -119,9 +119,9 @@ class SshNode:
         words = ["-F", "none", "-i", str(key or self.directory / "key")]
         return words + [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
-    def command(self, *words: str, user: str = USER, key: Path | None = None) -> list[str]:
+    def command(self, *words: str, user: str = USER, key: Path | None = None, port: int | None = None) -> list[str]:
         """`ssh`, logged in on the node."""
-        return ["ssh", *self.options(key=key), "-l", user, "127.0.0.1", *words]
+        return ["ssh", *self.options(key=key, port=port), "-l", user, "127.0.0.1", *words]
 
     async def run(
         self, *words: str, stdin: bytes = b"", options: Sequence[str] = (), environ: Mapping[str, str] = {}, **how: Any
@@ -230,7 +230,8 @@ async def eventually_as_before(before: Mapping[str, int]) -> None:
     """Wait until nothing is left of what was made since."""
 
     async def is_as_before() -> bool:
-        assert await what_is_there() == before
+        now = await what_is_there()
+        assert now == before, (now, before)
         return True
 
     await eventually(is_as_before, what="nothing to be left behind")
