@@ -420,6 +420,38 @@ class OutputIncomplete(EdgeError):
     exit_code = 4
 
 
+# --- something could not be copied: exit 3 ------------------------------------------------------------------------
+
+
+class CopyFailed(EdgeError):
+    """Something could not be copied."""
+
+    code = "copy_failed"
+    status = "FAILED_PRECONDITION"
+    exit_code = 3
+
+
+class CopyMismatch(CopyFailed):
+    """What arrived is not what was sent."""
+
+    code = "copy_mismatch"
+    status = "DATA_LOSS"
+
+
+class CopyUnchecked(CopyFailed):
+    """The node can compute no checksum, so what arrived cannot be checked."""
+
+    code = "copy_unchecked"
+
+
+class CopyInterrupted(EdgeError):
+    """The copy was interrupted."""
+
+    code = "copy_interrupted"
+    status = "CANCELLED"
+    exit_code = 130
+
+
 # --- try again: exit 9 -------------------------------------------------------------------------------------------
 
 
