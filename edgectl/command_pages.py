@@ -46,6 +46,23 @@ class CommandPage:
     commands: Mapping[str, CommandPage]
 
 
+_UNTYPED = {
+    "ssh": [
+        ParameterPage(
+            name="node",
+            options=(),
+            shown="[USER@]NODE",
+            help="The node, with the options of ssh before it or behind it.",
+            takes_value=True,
+            is_many=False,
+            choices=(),
+            kind=Kind.NODE,
+        )
+    ]
+}
+"""Arguments that a command reads by itself."""
+
+
 def read_pages() -> dict[str, CommandPage]:
     """Every command of the tree by its name, in the order of the help."""
     return {name: _page(name, _command(entry.module)) for name, entry in COMMANDS.items()}
@@ -88,6 +105,7 @@ def _page(path: str, command: Any) -> CommandPage:
     with typer.Context(command, info_name=f"edgectl {path}", **command.context_settings) as context:
         parameters = [_parameter(path, item, context) for item in command.get_params(context) if not item.hidden]
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    parameters += _UNTYPED.get(path, ())
     children: Mapping[str, Any] = getattr(command, "commands", {})
     return CommandPage(
         path=path,

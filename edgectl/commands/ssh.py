@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from edgectl.app import new_app
-from edgectl.execution.exit_codes import OWN_FAILURE
+from edgectl.app import LightCommand, new_app
 from edgectl.failures import report
 from edgectl.options import invocation_of
 from edgectl.ssh.openssh import find_ssh, run_ssh
-from edgectl.ssh.words import read_words
+from edgectl.ssh.words import FAILED, read_words
 
 app = new_app("A shell or one command on a node, through the admin.")
 
@@ -28,20 +27,17 @@ several words arrive as they are; one word is text for the shell, as without `--
 
 
 @app.command(
+    cls=LightCommand,
     epilog=EXAMPLES,
-    context_settings={
-        "ignore_unknown_options": True,
-        "allow_interspersed_args": False,
-    },
+    options_metavar="[USER@]NODE [SSH OPTIONS] [COMMAND]",
+    # No argument of Typer's: it would import pydantic for it, and whoever waits for a prompt would wait for that.
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
 )
-def ssh(
-    ctx: typer.Context,
-    words: list[str] = typer.Argument(default=None, metavar="[USER@]NODE [SSH OPTIONS] [COMMAND]"),
-) -> int:
+def ssh(ctx: typer.Context) -> int:
     """A shell or one command on a node, through the admin. No port is open there, and no key is needed."""
     invocation = invocation_of(ctx)
     try:
-        asked = read_words(words or [], invocation.remote_argv)
+        asked = read_words(ctx.args, invocation.remote_argv)
         program = find_ssh()
         if program is None:
             from edgectl.ssh.own_client import run_own_client  # a client of our own, for where there is no other
@@ -50,4 +46,4 @@ def ssh(
         return run_ssh(invocation, asked, program)
     except Exception as error:  # as ssh itself: whatever is not the remote command's is 255
         report(invocation, error)
-        return OWN_FAILURE
+        return FAILED

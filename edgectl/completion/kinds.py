@@ -61,7 +61,6 @@ _BY_COMMAND = {
     ("command", "second"): Kind.COMMAND,
     ("context", "name"): Kind.CONTEXT,
     ("explain", "name"): Kind.TOPIC,
-    ("ssh", "words"): Kind.NODE,
     ("ssh-key create", "file"): Kind.FILE,
     ("ssh-key create", "source"): Kind.NONE,
     ("ssh-session export", "file"): Kind.FILE,

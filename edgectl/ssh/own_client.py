@@ -15,11 +15,10 @@ import paramiko
 
 from edge_wire.errors import UsageError
 from edgectl.connect import connected
-from edgectl.execution.exit_codes import OWN_FAILURE
 from edgectl.execution.raw_terminal import raw_terminal
 from edgectl.invocation import Invocation
 from edgectl.ssh.transports import Transports
-from edgectl.ssh.words import SshWords
+from edgectl.ssh.words import FAILED, SshWords
 
 _CHUNK = 65_536
 _LOOK_EVERY = 0.25
@@ -56,7 +55,7 @@ async def _converse(transport: paramiko.Transport, words: SshWords) -> int:
     with raw_terminal(resized.set) if is_terminal else nullcontext():
         await asyncio.to_thread(_pump, channel, words, resized)
     status = await asyncio.to_thread(channel.recv_exit_status)
-    return status if 0 <= status <= OWN_FAILURE else OWN_FAILURE
+    return status if 0 <= status <= FAILED else FAILED
 
 
 def _start(transport: paramiko.Transport, words: SshWords, *, is_terminal: bool) -> paramiko.Channel:

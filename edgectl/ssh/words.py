@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from edge_wire.errors import UsageError
 
+FAILED = 255
+"""Exit code of whatever is not the remote command's, as ssh has it."""
+
 _FLAGS = frozenset("1246AaCfGgKkMNnqsTtVvXxYy")
 _VALUED = frozenset("BbcDEeFIiJLlmOopQRSWw")
 
