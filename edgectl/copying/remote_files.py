@@ -112,9 +112,7 @@ class RemoteWriting:
             asked.append(self._client.ask(wire.FSETSTAT, string(self._handle) + wire.wishes(mode=mode, times=times)))
         asked.append(self._client.ask(wire.CLOSE, string(self._handle)))
         self._is_kept = True
-        for number in asked:
-            self._client.done(number)
-        self._client.replace(part_path(self._path), self._path)
+        self._client.replace(part_path(self._path), self._path, after=asked)
 
     def leave(self) -> None:
         """The part stays for another copy to continue."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edge_wire.errors import CopyInterrupted, EdgeError, NoContact
-from edge_wire.names import printable
-from edgectl.output import error_object
+from edgectl.node_sets import fold_briefly
+from edgectl.output import error_line, error_object
 
 SCHEMA = "edgectl.cp.result/v1"
 INTERRUPTED = 130
@@ -78,19 +78,15 @@ def row(result: NodeResult, *, is_push: bool) -> dict[str, Any]:
     }
 
 
-def lines(results: Sequence[NodeResult]) -> list[str]:
-    """For people: why what failed, then the sum."""
-    found = [
-        f"{printable(result.node)}: {error.code}: {printable(error.message, 2000)}{_hint(error)}"
-        for result in results
-        for error in result.errors
-    ]
-    unsaid = [
-        f"{printable(result.node)}: {result.failures - len(result.errors)} more"
-        for result in results
-        if result.failures > len(result.errors)
-    ]
-    return [*found, *unsaid, summary(results)]
+def failure_lines(results: Sequence[NodeResult]) -> list[str]:
+    """Why what failed, for people: one line per reason, with the nodes that it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for result in results:
+        unsaid = result.failures - len(result.errors)
+        said = [error_line(error) for error in result.errors] + [f"edgectl: {unsaid} more"] * (unsaid > 0)
+        for line in said:
+            reasons.setdefault(line.removeprefix("edgectl: "), []).append(result.node)
+    return [f"edgectl: {fold_briefly(nodes)}: {line}" for line, nodes in reasons.items()]
 
 
 def summary(results: Sequence[NodeResult]) -> str:
@@ -111,7 +107,3 @@ def shown_size(size: float) -> str:
     while size >= 1000 and unit < len(_SIZES) - 1:
         size, unit = size / 1000, unit + 1
     return f"{size:.0f} {_SIZES[unit]}" if unit == 0 or size >= 10 else f"{size:.1f} {_SIZES[unit]}"
-
-
-def _hint(error: EdgeError) -> str:
-    return f". {printable(error.hint, 2000)}" if error.hint else ""

@@ -7,7 +7,7 @@ Used by one thread. Everything the server sends is untrusted and bounded.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import paramiko
@@ -194,11 +194,18 @@ class SftpClient:
         fields.u32()
         return fields.string()
 
-    def replace(self, old: bytes, new: bytes) -> None:
-        """Give a file a name that another one may have; where the server cannot, that one is removed first."""
+    def replace(self, old: bytes, new: bytes, *, after: Sequence[int] = ()) -> None:
+        """Give a file a name that another one may have; where the server cannot, that one is removed first.
+
+        `after` are requests of which one that is refused is told of before.
+        """
         if b"posix-rename@openssh.com" in self.extensions:
-            self.do(wire.EXTENDED, string(b"posix-rename@openssh.com") + string(old) + string(new))
+            renamed = self.ask(wire.EXTENDED, string(b"posix-rename@openssh.com") + string(old) + string(new))
+            for number in (*after, renamed):
+                self.done(number)
             return
+        for number in after:
+            self.done(number)
         removed, renamed = self.ask(wire.REMOVE, string(new)), self.ask(wire.RENAME, string(old) + string(new))
         try:
             self.done(removed)

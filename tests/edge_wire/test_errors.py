@@ -10,7 +10,7 @@ import pytest
 from edge_wire import errors
 from edge_wire.errors import BY_CODE, EdgeError, Internal, NodeNotFound, NodeOffline, Started, from_code
 
-CONTRACT_EXIT_CODES = {1, 2, 4, 5, 6, 7, 8, 9, 10}
+CONTRACT_EXIT_CODES = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130}
 EVERY_CLASS = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, EdgeError)]
 every_class = pytest.mark.parametrize("kind", EVERY_CLASS, ids=lambda kind: kind.__name__)
 

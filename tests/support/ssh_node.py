@@ -99,7 +99,8 @@ def _run(argv: Sequence[str | bytes], home: Path, channel: paramiko.Channel) -> 
         while piece := process.stdout.read(_TAKE):
             channel.sendall(piece)
         channel.send_exit_status(process.wait())
-    channel.close()
+    with suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
 
 
 def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
