@@ -26,6 +26,7 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "exec": Entry("execute", "Run a command on nodes, now, and stream back what it writes."),
     "ssh": Entry("ssh", "A shell or one command on a node, through the admin."),
+    "cp": Entry("cp", "Copy files and directories to nodes and from nodes."),
     "proxy": Entry("proxy", "A local HTTP and SOCKS port that comes out elsewhere."),
     "tunnel": Entry("tunnel", "Reach a port of a node or of its network from here."),
     "node": Entry("node", "Nodes: list, show, set, alias, move, delete."),

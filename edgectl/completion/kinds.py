@@ -54,6 +54,8 @@ _BY_OPTION = {
 }
 
 _BY_COMMAND = {
+    ("cp", "label"): Kind.LABELS,
+    ("cp", "paths"): Kind.FILE,
     ("cluster", "name"): Kind.CLUSTER,
     ("cluster create", "name"): Kind.NONE,
     ("command", "first"): Kind.COMMAND,

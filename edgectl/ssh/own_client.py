@@ -32,8 +32,10 @@ def run_own_client(invocation: Invocation, words: SshWords) -> int:
         raise UsageError(f"without an ssh program here, {unknown[0]} is not to be had", hint="install OpenSSH's client")
 
     async def work() -> int:
-        async with connected(invocation) as admin, _logged_in(Transports(admin), words) as transport:
-            return await _converse(transport, words)
+        async with connected(invocation) as admin:
+            transports = Transports(admin, asyncio.get_running_loop())
+            async with _logged_in(transports, words) as transport:
+                return await _converse(transport, words)
 
     return asyncio.run(work())
 

@@ -33,11 +33,11 @@ _NO_REKEY = 2**40
 
 
 class Transports:
-    """Opens connections to nodes for threads, on the loop of whoever made it."""
+    """Opens connections to nodes for threads, by way of the loop on which the admin is."""
 
-    def __init__(self, admin: Admin) -> None:
+    def __init__(self, admin: Admin, loop: asyncio.AbstractEventLoop) -> None:
         self._admin = admin
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its tracebacks explain nothing to operators
 
     @contextmanager

@@ -38,7 +38,7 @@ SILENT = {
 """Commands that print nothing for programs; what `demo up` prints is an exec's."""
 
 ELSEWHERE = {
-    *("proxy", "tunnel", "ssh-key create", "ssh-key list", "ssh-session list", "ssh-session show"),
+    *("cp", "proxy", "tunnel", "ssh-key create", "ssh-key list", "ssh-session list", "ssh-session show"),
     *("demo status", "demo down", "login", "context list", "context show"),
 }
 """Commands that need more than a fleet; they have tests of their own, below or in another file of this directory."""
