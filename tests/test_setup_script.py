@@ -39,6 +39,8 @@ TEST_PROGRAMS = [
     "ps",
     "openssl",
     "git",
+    "rsync",
+    "ansible",
     "curl",
     "psql",
     "chromium",
@@ -145,7 +147,7 @@ def test_an_ordinary_user_gets_one_line_to_paste_and_nothing_changes(checkout: C
     explanation, line = stderr.splitlines()
     assert "nothing was changed" in explanation
     assert line.startswith("sudo apt install --no-install-recommends ")
-    assert line.endswith("git curl openssh-client proxychains4 less zsh fish")
+    assert line.endswith("git rsync ansible-core curl openssh-client proxychains4 less zsh fish")
     assert checkout.tree() == before
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from edge_wire.errors import DatabaseUnavailable, EnrollmentKeySpent, SecretInva
 from edge_wire.v1 import enrollment_pb2, node_pb2
 from tests.support.eventually import eventually
 from tests.support.harness import Installation, installation
+from tests.support.local_ports import free_port
 from tests.support.postgres import PostgresServer
 
 ONLINE = node_pb2.NODE_STATUS_ONLINE
@@ -25,11 +25,6 @@ NO_WISHES = Wishes(labels={})
 _TLS_DATA, _TLS_HEADER = 23, 5
 _REQUEST_SIZE = 400
 """A request to enroll is a TLS record of at least so many bytes, and nothing that a client says before it is."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def at(key: str, *urls: str) -> str:

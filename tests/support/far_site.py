@@ -72,6 +72,13 @@ class FarSite:
         """Start the real command line; what it prints is in the program's log."""
         return await self._start(self.operator, "edgectl", *words, environ=self.environ, log=log)
 
+    async def start_command(self, *argv: str, log: str) -> Program:
+        """Start a program on the operator's machine; what it prints is in its log."""
+        words = (*self.operator.enter, *argv)
+        program = await Program.start_command(*words, environ=self.environ, log=self.directory / log)
+        self._programs.append(program)
+        return program
+
     async def start(self) -> None:
         """Start the admin, log in, and make the node one of its nodes; returns when it is online."""
         await self._start_admin()

@@ -1,12 +1,20 @@
-"""Where a running `edgectl proxy` or `edgectl tunnel` listens: what it says in its first line of `-o jsonl`."""
+"""Local ports: a free one, and where a running `edgectl proxy` or `edgectl tunnel` says that it listens."""
 
 from __future__ import annotations
 
 import json
+import socket
 
 from tests.support.eventually import eventually
 from tests.support.programs import Program
 from tests.support.schemas import check
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has just now; for programs that cannot be given port 0."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
 
 
 async def listen_address(program: Program) -> str:

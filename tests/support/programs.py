@@ -55,11 +55,15 @@ class Program:
     async def start(
         cls, module: str, *words: str, environ: Mapping[str, str], log: Path, prefix: Sequence[str] = ()
     ) -> Program:
-        """Start it; both outputs go to `log`."""
+        """Start one of ours; both outputs go to `log`."""
+        return await cls.start_command(*prefix, *module_argv(module, words), environ=environ, log=log)
+
+    @classmethod
+    async def start_command(cls, *argv: str, environ: Mapping[str, str], log: Path) -> Program:
+        """Start any program; both outputs go to `log`."""
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *prefix,
-                *module_argv(module, words),
+                *argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -19,15 +19,10 @@ from edge_wire.sockets import SocketStream
 from edge_wire.v1 import ssh_pb2 as pb
 from tests.edge_agent.ssh.ssh_node import Ssh, SshNode, ssh_node
 from tests.support.eventually import eventually
+from tests.support.local_ports import free_port
 from tests.support.services import a_service, echo
 
 DATA = os.urandom(2_000_000)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def exchange(port: int, data: bytes = DATA, host: str = "127.0.0.1") -> bytes:
