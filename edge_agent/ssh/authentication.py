@@ -6,11 +6,15 @@ import asyncio
 import base64
 import concurrent.futures
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from edge_wire.errors import EdgeError
+from edge_wire.names import bounded
 from edge_wire.v1 import ssh_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 ASK_SECONDS = 10.0
 """What a client waits for an admin at most."""
@@ -81,7 +85,7 @@ class Authentication:
             pending.cancel()
 
     def _decide(self, question: pb.SshQuestion, method: str, fingerprint: str) -> Login | None:
-        self.user = question.user
+        self.user = bounded(question.user, _USER_LIMIT)
         if len(question.user.encode()) > _USER_LIMIT or self._questions_left <= 0:
             return None
         self._questions_left -= 1
@@ -98,10 +102,12 @@ class Authentication:
             return self._pending.result(ASK_SECONDS)
         except (EdgeError, TimeoutError, concurrent.futures.CancelledError):
             self._pending.cancel()
-            self.had_no_admin = True
-            return None
+        except Exception:
+            log.exception("an SSH login could not be asked about")
         finally:
             self._pending = None
+        self.had_no_admin = True
+        return None
 
     async def _put(self, question: pb.SshQuestion) -> pb.SshAnswer:
         answer = await self._ask(question)

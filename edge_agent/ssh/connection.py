@@ -184,11 +184,12 @@ class Connection:
         login = self.authentication.last
         if login is None or self._outcome:
             return False
+        session = Session(login, self._surroundings, self._deeds)
         if not self._surroundings.limits.log_in(self._origin.address):
             self._reason = "too_many"
             return False
-        self.session = Session(login, self._surroundings, self._deeds)
-        self.session.begin()
+        self.session = session
+        session.begin()
         self._on_loop_soon(self._surroundings.offline_keys.remember, login.question, login.answer)
         return True
 

@@ -24,6 +24,9 @@ from edge_agent.ssh.programs import TerminalRequest
 if TYPE_CHECKING:
     from edge_agent.ssh.connection import Connection
 
+_EXTENT_LIMIT = 65_535
+"""Columns or rows that the kernel takes."""
+
 
 class Interface(paramiko.ServerInterface):
     """The requests of one client."""
@@ -75,13 +78,13 @@ class Interface(paramiko.ServerInterface):
         self, channel: Channel, term: bytes, width: int, height: int, pixelwidth: int, pixelheight: int, modes: bytes
     ) -> bool:
         kind = term.decode("ascii", "replace")
-        wanted = TerminalRequest(kind=kind, columns=width or 80, rows=height or 24, modes=modes)
+        wanted = TerminalRequest(kind=kind, columns=_extent(width, 80), rows=_extent(height, 24), modes=modes)
         return self._connection.channels.set_terminal(channel, wanted)
 
     def check_channel_window_change_request(
         self, channel: Channel, width: int, height: int, pixelwidth: int, pixelheight: int
     ) -> bool:
-        return self._connection.channels.resize(channel, width, height)
+        return self._connection.channels.resize(channel, _extent(width, 80), _extent(height, 24))
 
     def check_channel_env_request(self, channel: Channel, name: bytes, value: bytes) -> bool:
         variable, text = name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape")
@@ -98,3 +101,8 @@ class Interface(paramiko.ServerInterface):
 
     def check_channel_forward_agent_request(self, channel: Channel) -> bool:
         return self._connection.open_agent()
+
+
+def _extent(wanted: int, usual: int) -> int:
+    """Columns or rows; clients without a terminal say 0."""
+    return min(wanted, _EXTENT_LIMIT) or usual

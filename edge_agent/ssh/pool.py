@@ -22,10 +22,11 @@ class Pool:
 
     async def stop(self) -> None:
         """Wait until its threads are gone; what they waited for is over already."""
-        if self._executor is None:
+        is_used, executor = self._executor is not None, self.get()
+        if not is_used:
+            executor.shutdown()
             return
         loop, gone = asyncio.get_running_loop(), asyncio.Event()
-        executor = self._executor
 
         def shut_down() -> None:
             executor.shutdown(cancel_futures=True)

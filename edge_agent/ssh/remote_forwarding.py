@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _LIMIT = 16
 """Ports of one connection."""
+_EVER_LIMIT = 1000
+"""Listeners that one connection opens in all of its time."""
 _OPEN_SECONDS = 15.0
 _LEAST_PORT = 1024
 """Below it only root listens."""
@@ -34,10 +36,12 @@ class RemoteForwarding:
         self._max_connections = max_connections
         self._listeners: dict[tuple[str, int], list[Listener]] = {}
         """By the address that was asked for, and the port."""
+        self._all: list[Listener] = []
+        """Those that were given back too: their connections go on."""
 
     async def open(self, address: str, port: int, *, is_root: bool) -> int:
         """Listen on a port, 0 for a free one; returns which. Raises EdgeError."""
-        if not 0 <= port <= 65535 or len(self._listeners) >= _LIMIT or (address, port) in self._listeners:
+        if not 0 <= port <= 65535 or self._is_full or (address, port) in self._listeners:
             raise InvalidValue("this port is not to be had")
         if 0 < port < _LEAST_PORT and not is_root:
             raise Denied("only root listens there")
@@ -60,10 +64,12 @@ class RemoteForwarding:
 
     async def stop(self) -> None:
         """End everything."""
-        for listeners in self._listeners.values():
-            for listener in listeners:
-                await listener.stop()
-        self._listeners.clear()
+        for listener in self._all:
+            await listener.stop()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._listeners) >= _LIMIT or len(self._all) >= _EVER_LIMIT
 
     def _listener(self, address: str, port: Callable[[], int]) -> Listener:
         async def serve(stream: SocketStream) -> None:
@@ -72,7 +78,9 @@ class RemoteForwarding:
                 lambda: self._transport.open_channel("forwarded-tcpip", here, there, timeout=_OPEN_SECONDS), stream
             )
 
-        return Listener(serve, limit=self._max_connections)
+        listener = Listener(serve, limit=self._max_connections)
+        self._all.append(listener)
+        return listener
 
 
 def _port_of(stream: SocketStream) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_agent.ssh.authority import Authority
 from edge_agent.ssh.door import Door
@@ -69,6 +69,7 @@ class SshServer:
         self._door: Door | None = None
         self._tasks = OwnedTasks(log, "an SSH connection was not served as it should")
         self._connections: set[Connection] = set()
+        self._type: type[Connection] | None = None
         self._is_stopping = False
         self.listens: ListenAddress | None = None
         """Where it listens, if it does."""
@@ -152,8 +153,7 @@ class SshServer:
             self._failed_logins.count(origin, "", "too_many")
             return None
         try:
-            module = await _import_connection()
-            connection: Connection = module.Connection(accepted, origin, self._surroundings)
+            connection = (await self._connection_type())(accepted, origin, self._surroundings)
         except BaseException:
             accepted.close()
             self._limits.leave(origin.address, has_logged_in=False)
@@ -163,6 +163,12 @@ class SshServer:
             connection.end("node_stopped")
         self._tasks.spawn(self._run(connection))
         return connection
+
+    async def _connection_type(self) -> type[Connection]:
+        if self._type is None:  # the first time takes a fifth of a second, in another thread
+            module = await asyncio.to_thread(importlib.import_module, "edge_agent.ssh.connection")
+            self._type = module.Connection
+        return self._type
 
     async def _run(self, connection: Connection) -> None:
         try:
@@ -195,11 +201,6 @@ class SshServer:
                 raise
             log.info("a key was verified without an admin", extra={"user": question.user})
             return answer
-
-
-async def _import_connection() -> Any:
-    """Takes a fifth of a second the first time, in another thread."""
-    return await asyncio.to_thread(importlib.import_module, "edge_agent.ssh.connection")
 
 
 async def _relay_until_over(stream: ByteStream, near: ByteStream, connection: Connection) -> None:

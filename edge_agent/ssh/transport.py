@@ -14,6 +14,7 @@ What is changed, and why:
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,6 +42,8 @@ from paramiko.message import Message
 
 from edge_agent.ssh import algorithms
 from edge_agent.ssh.wire_socket import WireSocket
+
+log = logging.getLogger(__name__)
 
 # Clients tell those programs that nobody reads their output any more (`ssh NODE yes | head -1`) only to servers of
 # this name; we understand it as OpenSSH's does.
@@ -216,6 +219,7 @@ class Transport(paramiko.Transport):
                 watcher.channel_closed()
             self._watchers.clear()
             self._held_channels.clear()
+            log.debug("an SSH transport ended: %r", self.saved_exception)
             self.owner.transport_over(self._had_open_channels)
 
     def _parse_newkeys(self, m: Message) -> None:
