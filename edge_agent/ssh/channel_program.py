@@ -61,6 +61,7 @@ class ChannelProgram:
         self._is_gone = False
         """The client closed the channel."""
         self._is_output_unwanted = False
+        self._is_window_full = False
         self._size: tuple[int, int] | None = None
         self._exited_at: float | None = None
         self.has_failed_to_start = False
@@ -85,7 +86,9 @@ class ChannelProgram:
 
     def wake(self) -> None:
         """The client takes more."""
-        self._waker.set()
+        if self._is_window_full:
+            self._is_window_full = False
+            self._waker.set()
 
     def channel_closed(self) -> None:
         """The client is gone."""
@@ -253,20 +256,17 @@ class ChannelProgram:
                 self._recorded.output(data)
         while output.pending:
             try:
-                sent = self._send(output)
+                sent = self._transport.send_data(self._channel, output.pending, is_error=output.is_error)
             except TimeoutError:
-                return  # the client's window is full; it wakes us
+                self._is_window_full = True  # before the second look: it may have grown meanwhile
+                if not self._channel.out_window_size:
+                    return
+                continue
             except OSError:
-                sent = 0
-            if sent == 0:
                 self._is_gone = True
                 return
             output.pending = output.pending[sent:]
             self._deeds.count(sent=sent)
-
-    def _send(self, output: Output) -> int:
-        piece = bytes(output.pending[: self._channel.out_max_packet_size])
-        return self._channel.send_stderr(piece) if output.is_error else self._channel.send(piece)
 
     # --- the end
 

@@ -1,0 +1,136 @@
+"""What the SSH server counts and remembers between connections, without any connection."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from edge_agent.ssh.deeds import Deeds
+from edge_agent.ssh.failed_logins import FailedLogins
+from edge_agent.ssh.limits import Limits
+from edge_agent.ssh.offline_keys import OfflineKeys
+from edge_agent.ssh.settings import SshSettings
+from edge_wire.v1 import ssh_pb2 as pb
+from tests.edge_agent.ssh.ssh_node import Clock
+from tests.support.eventually import eventually
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def failed_logins(window: timedelta) -> tuple[FailedLogins, list[pb.SshLoginFailed]]:
+    reports: list[pb.SshLoginFailed] = []
+    return FailedLogins(lambda report: reports.append(report.failed), lambda: START, window=window), reports
+
+
+async def test_a_flood_is_one_report_and_one_count() -> None:
+    logins, reports = failed_logins(timedelta(seconds=0.1))
+    for number in range(10_000):
+        logins.count(pb.SshOrigin(address="203.0.113.9"), f"user-{number}", "refused")
+    assert [report.count for report in reports] == [1]
+    await eventually(lambda: len(reports) == 2)
+    assert [(report.user, report.count) for report in reports] == [("user-0", 1), ("", 9_999)]
+    logins.flush()
+    assert len(reports) == 2
+
+
+async def test_kinds_are_counted_by_themselves_and_the_same_user_is_named() -> None:
+    logins, reports = failed_logins(timedelta(hours=1))
+    for address in ("203.0.113.9", "203.0.113.10"):
+        for reason in ("refused", "garbage"):
+            for _ in range(3):
+                logins.count(pb.SshOrigin(address=address), "alice", reason)
+    assert len(reports) == 4
+    logins.flush()
+    assert [(report.user, report.count) for report in reports[4:]] == [("alice", 2)] * 4
+
+
+async def test_a_flood_from_everywhere_is_bounded_too() -> None:
+    logins, reports = failed_logins(timedelta(hours=1))
+    for number in range(10_000):
+        logins.count(pb.SshOrigin(address=f"203.0.{number // 256}.{number % 256}"), "", "garbage")
+    logins.flush()
+    assert len(reports) <= 300
+    assert sum(report.count for report in reports) == 10_000
+
+
+async def test_after_a_quiet_window_the_next_failure_is_told_at_once() -> None:
+    logins, reports = failed_logins(timedelta(seconds=0.01))
+    logins.count(pb.SshOrigin(address="203.0.113.9"), "alice", "refused")
+    await eventually(lambda: not logins._held)
+    logins.count(pb.SshOrigin(address="203.0.113.9"), "alice", "refused")
+    assert len(reports) == 2
+    logins.flush()
+
+
+def question(user: str = "alice", key: bytes = b"key", address: str = "10.0.0.1", **who: str) -> pb.SshQuestion:
+    return pb.SshQuestion(user=user, public_key=key, origin=pb.SshOrigin(address=address, **who))
+
+
+ANSWER = pb.SshAnswer(is_verified=True, local_account="www", credential_id="c-1")
+
+
+def test_a_verified_key_is_good_for_the_same_user_and_address_only() -> None:
+    keys = OfflineKeys(timedelta(hours=1), Clock())
+    keys.remember(question(), ANSWER)
+    assert keys.find(question()) == ANSWER
+    for other in (question(user="bob"), question(key=b"other"), question(address="10.0.0.2")):
+        assert keys.find(other) is None
+
+
+def test_a_key_is_good_from_its_last_verification_on() -> None:
+    clock = Clock()
+    keys = OfflineKeys(timedelta(hours=1), clock)
+    keys.remember(question(), ANSWER)
+    clock.offset = timedelta(minutes=50)
+    keys.remember(question(), ANSWER)
+    clock.offset = timedelta(minutes=100)
+    assert keys.find(question()) == ANSWER
+    clock.offset = timedelta(minutes=120)
+    assert keys.find(question()) is None
+    clock.offset = timedelta(minutes=-10)
+    assert keys.find(question()) is None, "a clock that went back proves nothing"
+
+
+def test_passwords_and_what_came_through_tunnels_are_not_remembered() -> None:
+    keys = OfflineKeys(timedelta(hours=1), Clock())
+    password = pb.SshQuestion(user="alice", password="secret", origin=pb.SshOrigin(address="10.0.0.1"))
+    for asked in (password, question(principal="carol")):
+        keys.remember(asked, ANSWER)
+        assert keys.find(asked) is None
+
+
+def test_the_keys_that_are_remembered_are_bounded_and_off_by_default() -> None:
+    keys = OfflineKeys(timedelta(hours=1), Clock())
+    for number in range(65):
+        keys.remember(question(key=str(number).encode()), ANSWER)
+    assert keys.find(question(key=b"0")) is None
+    assert keys.find(question(key=b"1")) == ANSWER
+    off = OfflineKeys(SshSettings().offline_grace, Clock())
+    off.remember(question(), ANSWER)
+    assert off.find(question()) is None
+
+
+def test_places_are_given_back() -> None:
+    limits = Limits(SshSettings(max_sessions=2, max_unauthenticated=3, max_unauthenticated_per_address=2))
+    assert [limits.enter(address) for address in ("a", "a", "a", "b", "b")] == [True, True, False, True, False]
+    assert limits.log_in("a")
+    assert limits.log_in("b")
+    assert not limits.log_in("a")
+    assert not limits.enter("c"), "there are as many sessions as there may be"
+    limits.leave("b", has_logged_in=True)
+    assert limits.log_in("a")
+    limits.leave("a", has_logged_in=True)
+    assert limits.enter("c")
+
+
+async def test_deeds_are_bounded_and_readable() -> None:
+    deeds = Deeds()
+    for number in range(101):
+        deeds.add_program("exec", b"\xff\0" + str(number).encode() + b"x" * 300_000)
+        deeds.add_forwarding("local", f"host:{number}")
+        deeds.add_forwarding("local", "host:0")
+    await asyncio.gather(*[asyncio.to_thread(deeds.count, received=1, sent=2) for _ in range(50)])
+    copy = deeds.copy()
+    assert (len(copy.programs), len(copy.forwardings), copy.is_cut) == (100, 100, True)
+    assert max(len(text.encode()) for text in copy.programs) <= 1024
+    assert (copy.bytes_received, copy.bytes_sent) == (50, 100)
