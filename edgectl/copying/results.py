@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from edge_wire.errors import CopyInterrupted, EdgeError, NoContact
 from edgectl.node_sets import fold_briefly
@@ -97,8 +98,8 @@ def summary(results: Sequence[NodeResult]) -> str:
     parts = [f"{files} {'file' if files == 1 else 'files'}", shown_size(moved), f"{seconds:.2f} s"]
     if len(results) == 1:
         return " · ".join(parts)
-    counts = {word: [result.outcome for result in results].count(word) for word in Outcome.__args__}  # type: ignore[attr-defined]
-    return " · ".join([*(f"{count} {word}" for word, count in counts.items() if count), *parts])
+    counts = Counter(result.outcome for result in results)
+    return " · ".join([*(f"{counts[word]} {word}" for word in get_args(Outcome) if counts[word]), *parts])
 
 
 def shown_size(size: float) -> str:

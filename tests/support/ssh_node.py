@@ -93,22 +93,24 @@ class _ProgramHandler(paramiko.SubsystemHandler):
 
 def _run(argv: Sequence[str | bytes], home: Path, channel: paramiko.Channel) -> None:
     process = subprocess.Popen(argv, cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-    threading.Thread(target=_feed, args=(channel, process), daemon=True).start()
     assert process.stdout is not None
-    with process, suppress(OSError, EOFError, paramiko.SSHException):
+    feeder = threading.Thread(target=_feed, args=(channel, process), daemon=True)
+    feeder.start()
+    with suppress(OSError, EOFError, paramiko.SSHException):
         while piece := process.stdout.read(_TAKE):
             channel.sendall(piece)
         channel.send_exit_status(process.wait())
+    process.stdout.close()  # ends a program that still writes for a client that is gone
     with suppress(OSError, EOFError, paramiko.SSHException):
         channel.close()
+    feeder.join()
+    process.wait()
 
 
 def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
-    with suppress(OSError, EOFError, paramiko.SSHException):
+    with suppress(OSError, EOFError, paramiko.SSHException), process.stdin:
         while piece := channel.recv(_TAKE):
             view = memoryview(piece)
             while view:
                 view = view[process.stdin.write(view) :]
-    with suppress(OSError):
-        process.stdin.close()
