@@ -8,17 +8,24 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
+from typing import Any
 
-from edge_wire.errors import Denied, EdgeError, InvalidValue, PortInUse
+from edge_wire.errors import Denied, EdgeError, InvalidValue, PortInUse, StreamBroken
+from edge_wire.moving import reset_on_close
 from edge_wire.names import host_and_port, quoted
-from edge_wire.sockets import SocketStream
+from edge_wire.sockets import PlainStream, SocketStream, in_words, make_ready
 from edge_wire.tasks import OwnedTasks
+from edge_wire.tls_stream import secure
 
 log = logging.getLogger(__name__)
 
 CONNECTIONS_LIMIT = 10_000
 _BACKLOG = 1024
+_ACCEPTED_AT_ONCE = 64
+_PAUSE = timedelta(seconds=1)
+"""After an accept that failed for want of something: the kernel would say at once that there is a connection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,58 +65,100 @@ class Listener:
         self._limit = limit
         self._tasks = OwnedTasks(log, "a connection was not served as it should")
         self._open = 0
-        self._server: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._sockets: list[socket.socket] = []
 
     async def open(self, address: ListenAddress, tls: ssl.SSLContext | None = None) -> ListenAddress:
         """Listen; returns where. Raises PortInUse, Denied, InvalidValue."""
+        self._tls = tls
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(
-                lambda: _Accepted(self._accept), address.host, address.port, ssl=tls, backlog=_BACKLOG
-            )
+            places = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            for family, place in dict.fromkeys((family, place) for family, *_, place in places):
+                self._sockets.append(_listening(family, place))
         except OSError as error:
+            self.stop_accepting()
             raise _refusal(address, error) from None
-        self._server = server
-        return ListenAddress(host=address.host, port=server.sockets[0].getsockname()[1])
+        for listening in self._sockets:
+            loop.add_reader(listening, self._accept, listening)
+        return ListenAddress(host=address.host, port=self._sockets[0].getsockname()[1])
 
     def stop_accepting(self) -> None:
         """Take no more connections; those there are go on."""
-        if self._server is not None:
-            self._server.close()
+        loop = asyncio.get_running_loop()
+        for listening in self._sockets:
+            loop.remove_reader(listening)
+            listening.close()
+        self._sockets.clear()
 
     async def stop(self) -> None:
         """End everything at once."""
         self.stop_accepting()
         await self._tasks.stop()
 
-    def _accept(self, stream: SocketStream) -> None:
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            for _ in range(_ACCEPTED_AT_ONCE):
+                self._take(*listening.accept())
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:  # no more files may be opened, or the like
+            log.error("no connection can be accepted: %s", error.strerror)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listening)
+            loop.call_later(_PAUSE.total_seconds(), self._resume, listening)
+
+    def _resume(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _take(self, connection: socket.socket, place: Any) -> None:
         if self._open >= self._limit:
             log.warning("a connection was refused: %d are open", self._open)
-            stream.abort()
+            reset_on_close(connection)
+            connection.close()
             return
         self._open += 1
-        self._tasks.spawn(self._attend(stream))
+        self._tasks.spawn(self._attend(connection, place))
 
-    async def _attend(self, stream: SocketStream) -> None:
+    async def _attend(self, connection: socket.socket, place: Any) -> None:
         try:
-            await self._serve(stream)
+            stream = await self._stream(connection, place)
+            try:
+                await self._serve(stream)
+            finally:
+                stream.abort()
         except EdgeError as error:
             log.debug("a connection ended: %s", error.message, extra={"code": error.code})
         finally:
             self._open -= 1
-            stream.abort()
+
+    async def _stream(self, connection: socket.socket, place: Any) -> SocketStream:
+        try:
+            connection.setblocking(False)
+            if self._tls is None:
+                return PlainStream(connection, place)
+            return await secure(connection, self._tls, server_name=None)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, OSError):
+                raise StreamBroken(f"the connection came to nothing ({in_words(error)})") from None
+            raise
 
 
-class _Accepted(SocketStream):
-    """A connection that somebody opened to us."""
-
-    def __init__(self, accept: Callable[[SocketStream], None]) -> None:
-        super().__init__()
-        self._accept = accept
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._accept(self)
+def _listening(family: int, place: Any) -> socket.socket:
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        make_ready(listening)
+        listening.bind(place)
+        listening.listen(_BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 def _refusal(address: ListenAddress, error: OSError) -> EdgeError:

@@ -1,110 +1,112 @@
-"""Byte streams over TCP sockets, and connecting to an address that has been checked."""
+"""Byte streams over plain TCP sockets, and connecting to an address that has been checked.
+
+There is no transport of asyncio here: of a short connection that was most of the cost.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
-from collections import deque
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
-from edge_wire import splice
 from edge_wire.errors import EdgeError, StreamBroken, TargetRefused, TargetTimedOut, TargetUnreachable
+from edge_wire.joint import Heir, Joinable
+from edge_wire.moving import Given, reset_on_close
 from edge_wire.names import host_and_port
-from edge_wire.splice import Heir, Spliceable
-from edge_wire.splicer import reset_on_close
+from edge_wire.readiness import ENDING, READABLE, WRITABLE, readiness
 from edge_wire.streams import CHUNK
 from edge_wire.targets import Address
 
-_HELD = 512 * 1024
-"""Bytes of one connection that wait for a reader before the sender is slowed."""
 _UNSENT = 256 * 1024
 """Bytes that wait for the kernel before a writer is slowed."""
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
+_CONNECTED = frozenset({0, errno.EISCONN})
 
 
-class SocketStream(asyncio.Protocol, Spliceable):
-    """A connection as a ByteStream; also the asyncio protocol that a listener or a dial makes for it.
-
-    TLS has no half-close here: ending our direction ends the connection once everything is sent.
-    """
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._is_paused = False
-        self._is_read_over = False
-        self._is_write_over = False
-        self._failure: EdgeError | None = None
-        self._heir: Heir | None = None
-        self._changed = asyncio.Event()
-        self._has_room = asyncio.Event()
-        self._has_room.set()
-
-    # --- what asyncio calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_UNSENT)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-    def data_received(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self._held += len(data)
-        if self._held > _HELD and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
-        self._changed.set()
-
-    def eof_received(self) -> bool:
-        self._is_read_over = True
-        self._changed.set()
-        if self._transport.can_write_eof():
-            return True
-        self._is_write_over = True  # TLS goes down as a whole, what was written is still sent
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if error is not None or not (self._is_read_over and self._is_write_over):
-            self._failure = self._failure or StreamBroken(f"the connection broke ({_in_words(error)})")
-        self._changed.set()
-        self._has_room.set()
-
-    def pause_writing(self) -> None:
-        self._has_room.clear()
-
-    def resume_writing(self) -> None:
-        self._has_room.set()
-
-    # --- what a ByteStream does
+class SocketStream(ABC):
+    """A TCP connection as a ByteStream, with TLS or without."""
 
     @property
+    @abstractmethod
     def peer(self) -> str:
-        """`address:port` of the other side; empty when it has left already."""
-        place = self._transport.get_extra_info("peername")
-        return host_and_port(*place[:2]) if place else ""
+        """`address:port` of the other side; empty when it had left already."""
 
     @property
     def peer_address(self) -> str:
         """The address of the other side without its port, which is another one each time."""
         return self.peer.rpartition(":")[0]
 
+    @abstractmethod
     async def read(self) -> bytes:
-        while not self._chunks:
-            if self._is_read_over:
-                return b""
-            if self._failure is not None:
+        """As ByteStream."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """As ByteStream."""
+
+    @abstractmethod
+    async def close_write(self) -> None:
+        """As ByteStream."""
+
+    @abstractmethod
+    def abort(self, failure: EdgeError | None = None) -> None:
+        """As ByteStream."""
+
+
+class PlainStream(SocketStream, Joinable):
+    """Reads when it is asked to, so that the kernel keeps what nobody wants yet and slows the sender."""
+
+    def __init__(self, connection: socket.socket, place: Any) -> None:
+        """Takes a connected socket that does not block, and the address of its peer. Raises OSError."""
+        self._socket = connection
+        self._place = place
+        self._readiness = readiness()
+        self._may_read = False  # if there is something, we are told
+        self._is_ending = False
+        self._is_read_over = False
+        self._is_write_over = False
+        self._is_closed = False
+        self._unsent = bytearray()
+        self._failure: EdgeError | None = None
+        self._heir: Heir | None = None
+        self._reading: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._readiness.watch(connection.fileno(), self)
+
+    # --- what a ByteStream does
+
+    @property
+    def peer(self) -> str:
+        return host_and_port(*self._place[:2]) if self._place else ""
+
+    async def read(self) -> bytes:
+        while not self._is_read_over:
+            if self._may_read:
+                data = self._receive()
+                if data is not None:
+                    return data
+            elif self._failure is not None:
                 raise self._failure
-            self._changed.clear()
-            await self._changed.wait()
-        return self._take()
+            else:
+                self._reading = asyncio.get_running_loop().create_future()
+                await self._reading
+        return b""
 
     async def write(self, data: bytes) -> None:
         self._require_open()
-        self._transport.write(data)
-        if not self._has_room.is_set():
-            await self._has_room.wait()
-            self._require_open()
+        if self._unsent:
+            self._unsent += data
+        elif (sent := self._send(data)) < len(data):
+            self._unsent += memoryview(data)[sent:]
+            self._readiness.await_writing(self._socket.fileno())
+        if len(self._unsent) > _UNSENT:
+            await self._wait_until(lambda: len(self._unsent) <= _UNSENT // 4)
 
     async def close_write(self) -> None:
         if self._heir is not None:
@@ -114,85 +116,117 @@ class SocketStream(asyncio.Protocol, Spliceable):
             return
         self._require_open()
         self._is_write_over = True
-        if self._transport.can_write_eof():
-            self._shut_down()
+        if self._unsent:
+            await self._wait_until(lambda: not self._unsent)
         else:
-            self._is_read_over = True
-        await self.flush()
-        self._close_when_over()
+            self._shut_down()
 
     def abort(self, failure: EdgeError | None = None) -> None:
         if self._heir is not None:
             self._heir.abort(failure)
             return
-        if self._is_read_over and self._is_write_over:
-            self._transport.close()
-            return
-        self._failure = self._failure or failure or StreamBroken("the connection was given up")
-        if not self._transport.is_closing():
-            reset_on_close(self._transport.get_extra_info("socket"))
-        self._transport.abort()
-        self._changed.set()
-        self._has_room.set()
+        if not self._is_closed:
+            self._failure = self._failure or failure or StreamBroken("the connection was given up")
+            self._reset()
 
-    # --- what a Spliceable does
+    # --- what the kernel tells
+
+    def changed(self, events: int) -> None:
+        if events & WRITABLE and self._unsent:
+            self._send_unsent()
+        if events & READABLE:
+            self._may_read = True
+            self._is_ending |= bool(events & ENDING)
+            _wake(self._reading)
+
+    # --- what a Joinable does
 
     @property
-    def is_spliceable(self) -> bool:
-        return splice.IS_AVAILABLE and self._transport.can_write_eof()  # which TLS cannot
+    def is_joinable(self) -> bool:
+        return self._failure is None and not self._is_closed
 
-    @property
-    def is_detachable(self) -> bool:
-        is_whole = self._failure is None and not self._transport.is_closing()
-        return is_whole and self._transport.get_write_buffer_size() == 0
-
-    async def flush(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.set_write_buffer_limits(high=0)
-        await self._has_room.wait()
-        if self._failure is not None:
-            raise self._failure
-
-    def duplicate(self) -> socket.socket:
-        copy: socket.socket = self._transport.get_extra_info("socket").dup()
-        return copy
-
-    def detach(self, heir: Heir) -> bytes:
-        # Nothing may be awaited here: bytes would arrive in between. Aborting closes our handle, and resets nothing
-        # because there is another one.
-        self._transport.pause_reading()
-        first = b"".join(self._chunks)
-        self._chunks.clear()
+    def give_away(self, heir: Heir) -> Given:
+        given = Given(
+            connection=self._socket,
+            unsent=bytes(self._unsent),
+            is_drained=not self._may_read,
+            is_ending=self._is_ending,
+        )
+        self._readiness.hand_on(self._socket.fileno(), heir)
         self._heir = heir
         self._failure = StreamBroken("the connection was given away")
-        self._transport.abort()
-        return first
+        self._may_read = False
+        _wake(self._reading)
+        _wake(self._writing)
+        return given
 
-    def _take(self) -> bytes:
-        data = self._chunks[0]
-        if len(data) > CHUNK:
-            self._chunks[0] = data[CHUNK:]
-            data = data[:CHUNK]
-        else:
-            self._chunks.popleft()
-        self._held -= len(data)
-        if self._is_paused and self._held <= _HELD // 2:
-            self._is_paused = False
-            self._transport.resume_reading()
-        if self._is_read_over and not self._chunks:
+    def _receive(self) -> bytes | None:
+        """What there is; None when that is nothing."""
+        try:
+            data = self._socket.recv(CHUNK)
+        except BlockingIOError:
+            data = None
+        except OSError as error:
+            self._failure = self._failure or _broken(error)
+            self._reset()
+            raise self._failure from None
+        if data == b"":
+            self._is_read_over = True
             self._close_when_over()
+        elif data is None or (len(data) < CHUNK and not self._is_ending):  # there is no more, and we are told of more
+            self._may_read = False
+            self._readiness.await_reading(self._socket.fileno())
         return data
+
+    def _send(self, data: bytes | bytearray) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._no_more_writing(error) from None
+
+    def _send_unsent(self) -> None:
+        with suppress(EdgeError):  # whoever reads or writes next is told
+            del self._unsent[: self._send(self._unsent)]
+            if self._unsent:
+                self._readiness.await_writing(self._socket.fileno())
+            elif self._is_write_over:
+                self._shut_down()
+        _wake(self._writing)
 
     def _shut_down(self) -> None:
         try:
-            self._transport.write_eof()
-        except OSError as error:  # the kernel knows of a reset that asyncio has not told yet
-            self._failure = StreamBroken(f"the connection broke ({_in_words(error)})")
-            raise self._failure from None
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise self._no_more_writing(error) from None
+        self._close_when_over()
+
+    def _no_more_writing(self, error: OSError) -> EdgeError:
+        """It broke; what had arrived before is still to be read, and then this."""
+        self._failure = self._failure or _broken(error)
+        self._unsent.clear()
+        self._may_read = True
+        _wake(self._reading)
+        return self._failure
 
     def _close_when_over(self) -> None:
-        if self._is_read_over and self._is_write_over:
-            self._transport.close()
+        if self._is_read_over and self._is_write_over and not self._unsent:
+            self._close()
+
+    def _reset(self) -> None:
+        with suppress(OSError):
+            reset_on_close(self._socket)
+        self._close()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._may_read = False
+        self._unsent.clear()
+        self._readiness.forget(self._socket.fileno())
+        self._socket.close()
+        _wake(self._reading)
+        _wake(self._writing)
 
     def _require_open(self) -> None:
         if self._failure is not None:
@@ -200,27 +234,79 @@ class SocketStream(asyncio.Protocol, Spliceable):
         if self._is_write_over:
             raise StreamBroken("our side of the connection has ended")
 
+    async def _wait_until(self, has_room: Callable[[], bool]) -> None:
+        while not has_room():
+            self._writing = asyncio.get_running_loop().create_future()
+            await self._writing
+            if self._failure is not None:
+                raise self._failure
 
-async def connect(address: Address, port: int, within: timedelta) -> SocketStream:
+
+async def connect(address: Address, port: int, within: timedelta) -> PlainStream:
     """Connect to an address, never to a name.
 
     Raises TargetRefused, TargetTimedOut, TargetUnreachable.
     """
-    loop = asyncio.get_running_loop()
     place = host_and_port(str(address), port)
     try:
-        async with asyncio.timeout(within.total_seconds()):
-            _, stream = await loop.create_connection(SocketStream, str(address), port)
+        return await _connect(address, port, within)
     except TimeoutError:
         raise TargetTimedOut(f"{place} did not answer within {within.total_seconds():g} s") from None
     except ConnectionRefusedError:
         raise TargetRefused(f"{place} refused the connection") from None
     except OSError as error:
-        raise TargetUnreachable(f"{place} cannot be reached ({_in_words(error)})") from None
-    return stream
+        raise TargetUnreachable(f"{place} cannot be reached ({in_words(error)})") from None
 
 
-def _in_words(error: Exception | None) -> str:
+def make_ready(connection: socket.socket) -> None:
+    """What sockets of ours have in common. One that listens hands it on to what it accepts."""
+    connection.setblocking(False)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def in_words(error: Exception | None) -> str:
+    """What the kernel, or TLS, has to say."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return "closed" if error is None else type(error).__name__
+
+
+async def _connect(address: Address, port: int, within: timedelta) -> PlainStream:
+    place = (str(address), port)
+    connection = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+    try:
+        make_ready(connection)
+        number = connection.connect_ex(place)
+        if number in _UNDER_WAY:
+            number = connection.connect_ex(place)  # what is near has answered by now
+        if number in _UNDER_WAY:
+            number = await _answer(connection, within)
+        if number not in _CONNECTED:
+            raise OSError(number, os.strerror(number))
+        return PlainStream(connection, place)
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def _answer(connection: socket.socket, within: timedelta) -> int:
+    """Wait until the kernel knows how connecting went."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(connection, _wake, answered)
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            await answered
+    finally:
+        loop.remove_writer(connection)
+    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
+
+
+def _broken(error: OSError) -> StreamBroken:
+    return StreamBroken(f"the connection broke ({in_words(error)})")

@@ -1,164 +1,25 @@
 """The thread that moves bytes between pairs of sockets inside the kernel, with epoll and through pipes.
 
-One serves the whole process. Knows sockets only; `splice` is how streams come here.
+One serves the whole process. Knows sockets only; `joint` is how streams come here.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import select
 import signal
 import socket
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from edge_wire.moving import Job, Pipes
+from edge_wire.readiness import ENDING, FAILING
+
 log = logging.getLogger(__name__)
-
-_PIPE_BYTES = 256 * 1024
-_AT_ONCE = 1024 * 1024
-"""Bytes that one call may move: a pipe is full by its slots, and a slot holds up to a whole segment."""
-_LOOSE_BYTES = 64 * 1024
-_TURNS = 8
-"""Calls for one direction before the other connections have theirs."""
-_SPARE_PIPES = 16
-_RESET = struct.pack("ii", 1, 0)
-
-Count = Callable[[int], None]
-
-
-def reset_on_close(connection: socket.socket) -> None:
-    """Let the other side learn that this was no proper end: the kernel would make what is missing look complete."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-
-
-class Direction:
-    """From one socket to the other one: through a pipe, or by reading and writing when there is none."""
-
-    def __init__(self, source: socket.socket, sink: socket.socket, first: bytes, count: Count) -> None:
-        """`first` goes before what the source has."""
-        self.source = source
-        self._sink = sink
-        self._loose = memoryview(first)
-        """What this process holds. The pipe is filled only when this is empty."""
-        self._count = count
-        self._pipe: _Pipe | None = None
-        self._piped = 0
-        self._is_source_over = False
-        self.is_over = False
-
-    def move(self, pipes: _Pipes) -> bool:
-        """Move what can be moved now; returns whether there may be more. Raises OSError."""
-        for _ in range(_TURNS):
-            # "Try again" of a splice means an empty source or a full pipe, so that both halves are tried in turns.
-            has_filled = self._fill(pipes)
-            if not (self._drain() or has_filled):
-                return False
-        return True
-
-    def release(self, pipes: _Pipes) -> None:
-        """Give the pipe back if it is empty."""
-        if self._pipe is not None and not self._piped:
-            pipes.put_back(self._pipe)
-            self._pipe = None
-
-    def close(self) -> None:
-        """Throw away what the pipe holds."""
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-
-    def _fill(self, pipes: _Pipes) -> bool:
-        if self._is_source_over or self._loose:
-            return False
-        self._pipe = self._pipe or pipes.take()
-        try:
-            if self._pipe is None:
-                self._loose = memoryview(self.source.recv(_LOOSE_BYTES))
-                size = len(self._loose)
-            else:
-                size = _splice(self.source.fileno(), self._pipe.inlet, _AT_ONCE)
-                self._piped += size
-        except BlockingIOError:
-            return False
-        self._is_source_over = size == 0
-        return True
-
-    def _drain(self) -> bool:
-        try:
-            if self._loose:
-                size = self._sink.send(self._loose)
-                self._loose = self._loose[size:]
-            elif self._pipe is not None and self._piped:
-                size = _splice(self._pipe.outlet, self._sink.fileno(), self._piped)
-                self._piped -= size
-            else:
-                self._end()
-                return False
-        except BlockingIOError:
-            return False
-        self._count(size)
-        return True
-
-    def _end(self) -> None:
-        """Pass the end of the source on, once nothing is left to move."""
-        if self._is_source_over and not self.is_over:
-            self.is_over = True
-            try:
-                self._sink.shutdown(socket.SHUT_WR)
-            except OSError:  # not connected any more: it was reset, or this end had been passed on before
-                _raise_error_of(self._sink)
-
-
-class Job:
-    """Two connections to join. Its sockets belong to the thread, which closes them at the end."""
-
-    def __init__(self, there: Direction, back: Direction, ended: Callable[[OSError | None], None]) -> None:
-        """`ended` is called once the sockets are closed; with an error they have been reset."""
-        self.sockets = (there.source, back.source)
-        self.is_suspect = False
-        """The kernel has said that a connection broke or is closed."""
-        self.is_given_up = False
-        self._directions = (there, back)
-        self._ended = ended
-
-    def move(self, pipes: _Pipes) -> bool:
-        """Move what can be moved now; returns whether there may be more. Raises OSError when a connection broke."""
-        has_more = False
-        for direction in self._directions:
-            if not direction.is_over:
-                has_more |= direction.move(pipes)
-                direction.release(pipes)
-        if self.is_suspect and not has_more:
-            self.is_suspect = False
-            self._look_for_error()
-        return has_more
-
-    @property
-    def is_over(self) -> bool:
-        """Whether both directions have ended."""
-        return all(direction.is_over for direction in self._directions)
-
-    def close(self, error: OSError | None) -> None:
-        """Let go of everything."""
-        for direction in self._directions:
-            direction.close()
-        for connection in self.sockets:
-            if error is not None:
-                with suppress(OSError):
-                    reset_on_close(connection)
-            connection.close()
-        self._ended(error)
-
-    def _look_for_error(self) -> None:
-        """A direction that has ended, or has nothing to move, does not notice a reset by itself."""
-        for connection in self.sockets:
-            _raise_error_of(connection)
 
 
 class Splicer:
@@ -173,7 +34,7 @@ class Splicer:
         self._jobs: dict[int, Job] = {}
         """By the file number of each of their two sockets."""
         self._ready: dict[Job, None] = {}
-        self._pipes = _Pipes()
+        self._pipes = Pipes()
         self._thread = threading.Thread(target=self._run, name="splice", daemon=True)
         try:
             self._thread.start()
@@ -223,7 +84,8 @@ class Splicer:
             if number == self._bell:
                 os.eventfd_read(self._bell)
             elif job := self._jobs.get(number):
-                job.is_suspect |= bool(events & (select.EPOLLERR | select.EPOLLHUP))
+                side = 0 if job.sockets[0].fileno() == number else 1
+                job.changed(side, is_ending=bool(events & ENDING), is_failing=bool(events & FAILING))
                 self._ready[job] = None
         while self._calls:
             self._calls.popleft()()
@@ -274,56 +136,3 @@ class Splicer:
         job.close(error)
         if not self._jobs:
             self._pipes.clear()
-
-
-class _Pipe:
-    """A buffer in the kernel."""
-
-    __slots__ = ("inlet", "outlet")
-
-    def __init__(self) -> None:
-        self.outlet, self.inlet = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        with suppress(OSError):  # a user has so many pages for all pipes; behind that they stay small
-            fcntl.fcntl(self.inlet, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-    def close(self) -> None:
-        os.close(self.outlet)
-        os.close(self.inlet)
-
-
-class _Pipes:
-    """Empty pipes, for data that moves."""
-
-    def __init__(self) -> None:
-        self._spare: list[_Pipe] = []
-
-    def take(self) -> _Pipe | None:
-        """None when no more files may be opened."""
-        if self._spare:
-            return self._spare.pop()
-        try:
-            return _Pipe()
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-            return None
-
-    def put_back(self, pipe: _Pipe) -> None:
-        if len(self._spare) < _SPARE_PIPES:
-            self._spare.append(pipe)
-        else:
-            pipe.close()
-
-    def clear(self) -> None:
-        while self._spare:
-            self._spare.pop().close()
-
-
-def _raise_error_of(connection: socket.socket) -> None:
-    """Raises the OSError that the kernel keeps for it, if any."""
-    if number := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-        raise OSError(number, os.strerror(number))
-
-
-def _splice(source: int, sink: int, size: int) -> int:
-    return os.splice(source, sink, size, flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK)

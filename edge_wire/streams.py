@@ -6,7 +6,6 @@ A stream is a socket, a tunnel inside a gRPC call, or standard input and output.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,9 +13,8 @@ from time import monotonic
 from typing import Any, Protocol
 
 from edge_wire.errors import EdgeError, TunnelIdle, TunnelTooOld
-from edge_wire.splice import Splice, Spliceable, hand_over
-
-log = logging.getLogger(__name__)
+from edge_wire.joint import Joinable, Joint
+from edge_wire.lazy_timer import LazyTimer
 
 CHUNK = 256 * 1024
 """Bytes that a stream gives at once at most: what a message of a tunnel carries. A message of gRPC costs as much as
@@ -114,12 +112,13 @@ async def relay(near: ByteStream, far: ByteStream, *, limits: RelayLimits, flow:
 
     Raises what broke one of them, TunnelIdle or TunnelTooOld; then both have been aborted.
     """
-    joint = _Joint(near, far, flow)
     ends_at = monotonic() + limits.total.total_seconds()
-    is_over = False
     try:
-        while not is_over:
-            is_over = await _finish(joint.pumps(), limits=limits, ends_at=ends_at, flow=flow)
+        if isinstance(near, Joinable) and isinstance(far, Joinable) and near.is_joinable and far.is_joinable:
+            await _join(near, far, limits=limits, ends_at=ends_at, flow=flow)
+        else:
+            pumps = [_pump(near, far, flow.count_sent), _pump(far, near, flow.count_received)]
+            await _finish(pumps, limits=limits, ends_at=ends_at, flow=flow)
     except EdgeError as failure:
         near.abort(failure)
         far.abort(failure)
@@ -128,70 +127,43 @@ async def relay(near: ByteStream, far: ByteStream, *, limits: RelayLimits, flow:
         near.abort()
         far.abort()
         raise
-    finally:
-        await joint.wait_until_gone()
 
 
-class _Joint:
-    """Two streams, and what moves bytes between them: this process, or the kernel once that is worth it."""
+async def _join(near: Joinable, far: Joinable, *, limits: RelayLimits, ends_at: float, flow: Flow) -> None:
+    joint = Joint(
+        near,
+        far,
+        sent=flow.count_sent,
+        received=flow.count_received,
+        is_bulky=lambda: flow.sent + flow.received >= BULKY,
+    )
 
-    def __init__(self, near: ByteStream, far: ByteStream, flow: Flow) -> None:
-        self._near = near
-        self._far = far
-        self._flow = flow
-        self._can_splice = all(isinstance(stream, Spliceable) and stream.is_spliceable for stream in (near, far))
-        self._splice: Splice | None = None
-
-    def pumps(self) -> list[Coroutine[Any, Any, bool]]:
-        """What is to run now. Each returns whether it came to its end; if not, ask again: others take over."""
-        if self._is_bulky() and self._try_to_splice():
-            return [self._watch()]
-        return [
-            self._pump(self._near, self._far, self._flow.count_sent),
-            self._pump(self._far, self._near, self._flow.count_received),
-        ]
-
-    async def wait_until_gone(self) -> None:
-        """Wait until the kernel has let go."""
-        if self._splice is not None:
-            await self._splice.wait_until_gone()
-
-    async def _pump(self, source: ByteStream, sink: ByteStream, count: Callable[[int], None]) -> bool:
-        while data := await source.read():
-            try:
-                await sink.write(data)
-            finally:  # the sink has it, even if the wait for more room was given up
-                count(len(data))
-            if self._is_bulky() and isinstance(source, Spliceable) and isinstance(sink, Spliceable):
-                await sink.flush()
-                if source.is_detachable and sink.is_detachable:
-                    return False
-        await sink.close_write()
-        return True
-
-    async def _watch(self) -> bool:
-        assert self._splice is not None
-        await self._splice.wait()
-        return True
-
-    def _is_bulky(self) -> bool:
-        return self._can_splice and self._flow.sent + self._flow.received >= BULKY
-
-    def _try_to_splice(self) -> bool:
-        """Never waits for a connection that cannot be given away just now: its peer may be waiting for ours."""
-        near, far, flow = self._near, self._far, self._flow
-        if not (isinstance(near, Spliceable) and isinstance(far, Spliceable)):
-            return False
+    def look() -> None:
         try:
-            self._splice = hand_over(near, far, sent=flow.count_sent, received=flow.count_received)
-        except OSError as error:
-            log.warning("connections are not joined in the kernel: %s", error.strerror)
-            self._can_splice = False
-        return self._splice is not None
+            timer.within(seconds_left(limits, flow, ends_at=ends_at))
+        except EdgeError as failure:
+            joint.abort(failure)
+
+    timer = LazyTimer(look)
+    look()
+    try:
+        await joint.wait()
+    finally:
+        timer.cancel()
+        await joint.end()
 
 
-async def _finish(pumps: list[Coroutine[Any, Any, bool]], *, limits: RelayLimits, ends_at: float, flow: Flow) -> bool:
-    """Run the pumps until all have ended or one says that others take over; returns whether all have ended.
+async def _pump(source: ByteStream, sink: ByteStream, count: Callable[[int], None]) -> None:
+    while data := await source.read():
+        try:
+            await sink.write(data)
+        finally:  # the sink has it, even if the wait for more room was given up
+            count(len(data))
+    await sink.close_write()
+
+
+async def _finish(pumps: list[Coroutine[Any, Any, None]], *, limits: RelayLimits, ends_at: float, flow: Flow) -> None:
+    """Run the pumps until all have ended.
 
     Looking for idleness is a wait of its own: a time-out around a read would lose its bytes.
     """
@@ -201,9 +173,8 @@ async def _finish(pumps: list[Coroutine[Any, Any, bool]], *, limits: RelayLimits
         while running:
             timeout = seconds_left(limits, flow, ends_at=ends_at)
             done, running = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if not all(pump.result() for pump in done):
-                return False
-        return True
+            for pump in done:
+                pump.result()
     finally:
         for task in tasks:
             task.cancel()

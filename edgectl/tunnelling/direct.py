@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +14,10 @@ from edge_wire.channel import host_of
 from edge_wire.errors import AdminUntrusted, Denied, Unavailable
 from edge_wire.http_connect import reach_through
 from edge_wire.roles import SERVER_NAMES
-from edge_wire.sockets import SocketStream
+from edge_wire.sockets import PlainStream, SocketStream, make_ready
 from edge_wire.streams import UNLIMITED, Flow, Opened
 from edge_wire.targets import Target
+from edge_wire.tls_stream import secure
 from edge_wire.v1 import admin_pb2
 from edgectl.connect import Admin
 from edgectl.contexts import Context
@@ -67,19 +69,35 @@ class DirectTunnels:
         return _Place(host=host, port=status.http_proxy.port, has_tls=status.http_proxy.has_tls)
 
     async def _connect(self, place: _Place) -> SocketStream:
-        loop = asyncio.get_running_loop()
-        tls = self._tls() if place.has_tls else None
-        name = SERVER_NAMES["admin"] if tls else None
         try:
             async with asyncio.timeout(_ANSWER_WITHIN.total_seconds()):
-                _, stream = await loop.create_connection(
-                    SocketStream, place.host, place.port, ssl=tls, server_hostname=name
-                )
+                connection = await _connected(place)
+                if place.has_tls:
+                    return await secure(connection, self._tls(), server_name=SERVER_NAMES["admin"])
+                return PlainStream(connection, connection.getpeername())
         except ssl.SSLCertVerificationError:
             raise AdminUntrusted(hint="the address is another installation's, or someone is in between") from None
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"the admin's proxy {place.host}:{place.port} cannot be reached ({error})") from None
-        return stream
 
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=self._context.ca_certificate)
+
+
+async def _connected(place: _Place) -> socket.socket:
+    """Connect to the first address of the name that answers. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    failures: list[OSError] = []
+    for family, *_, address in await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM):
+        connection = socket.socket(family)
+        try:
+            make_ready(connection)
+            await loop.sock_connect(connection, address)
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError):
+                raise
+            failures.append(error)
+        else:
+            return connection
+    raise failures[0]

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_wire import splicer, streams
+from edge_wire import joint, moving, streams
 from edge_wire.certificates import new_admin_identity, new_authority
 from edge_wire.errors import ShuttingDown, StreamBroken, TunnelIdle, TunnelTooOld
+from edge_wire.joint import Joinable, Joint
 from edge_wire.listener import ListenAddress, Listener
-from edge_wire.sockets import SocketStream
-from edge_wire.splice import hand_over
+from edge_wire.sockets import PlainStream, SocketStream
 from edge_wire.streams import CHUNK, Flow, RelayLimits, relay
 from tests.support.eventually import eventually
 from tests.support.relays import Joined, a_pair, joined
@@ -216,11 +216,13 @@ async def test_a_relay_that_is_cancelled_resets_both_ends() -> None:
 
 async def test_what_is_given_up_before_the_thread_has_it_is_reset_too() -> None:
     async with a_pair() as (client, near), a_pair() as (far, server):
-        splice = hand_over(near, far, sent=lambda _size: None, received=lambda _size: None)
-        assert splice is not None
+        assert isinstance(near, PlainStream)
+        assert isinstance(far, PlainStream)
+        joint = Joint(near, far, sent=lambda _size: None, received=lambda _size: None, is_bulky=lambda: True)
+        assert joint.is_spliced
         near.abort()
         with pytest.raises(StreamBroken):
-            await splice.wait()
+            await joint.wait()
         with pytest.raises(StreamBroken):
             await client.read()
         with pytest.raises(StreamBroken):
@@ -302,7 +304,7 @@ async def test_two_hundred_relays_leave_no_file_open(end: Callable[[Joined], Non
 
 
 async def test_without_files_for_pipes_bytes_go_through_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splicer, "_SPARE_PIPES", 0)
+    monkeypatch.setattr(moving, "_SPARE_PIPES", 0)
     data = os.urandom(4 * MIB)
     async with joined() as both:
         await spliced(both)
@@ -313,8 +315,9 @@ async def test_without_files_for_pipes_bytes_go_through_the_process(monkeypatch:
             await asyncio.gather(both.task, sending)
 
 
-async def test_without_files_to_hand_over_this_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_files_for_the_thread_this_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "BULKY", MIB)
+    monkeypatch.setattr(joint, "_splicer", None)
     data = os.urandom(4 * MIB)
     async with joined() as both:
         with no_more_files():
@@ -342,8 +345,7 @@ async def test_tls_stays_in_this_process(tmp_path: Path) -> None:
     writer.write(data)
     assert await reader.readexactly(MIB) == data
     near = await accepted
-    assert not near.is_spliceable
-    assert near._heir is None
+    assert not isinstance(near, Joinable)
     writer.close()
     await writer.wait_closed()
     await listener.stop()

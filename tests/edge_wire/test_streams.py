@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from edge_wire import streams
+from edge_wire import readiness, streams
 from edge_wire.errors import StreamBroken, TargetRefused, TargetTimedOut, TargetUnreachable, TunnelIdle, TunnelTooOld
 from edge_wire.listener import ListenAddress, Listener
 from edge_wire.sockets import SocketStream, connect
@@ -22,12 +22,14 @@ NEVER = 1 << 62
 each_pump = pytest.mark.usefixtures("bulky")
 
 
-@pytest.fixture(params=[NEVER, 0, 100_000], ids=["asyncio", "kernel", "both"])
-def bulky(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many bytes this process moves before the kernel does."""
-    size: int = request.param
+@pytest.fixture(
+    params=[(NEVER, True), (0, True), (100_000, True), (NEVER, False)], ids=["loop", "kernel", "both", "without epoll"]
+)
+def bulky(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many bytes this process moves before the kernel does, and how it learns that there are some."""
+    size, has_epoll = request.param
     monkeypatch.setattr(streams, "BULKY", size)
-    return size
+    monkeypatch.setattr(readiness, "IS_EDGE_TRIGGERED", has_epoll)
 
 
 @each_pump

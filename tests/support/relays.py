@@ -10,7 +10,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 from edge_wire.listener import ListenAddress, Listener
-from edge_wire.sockets import SocketStream, connect
+from edge_wire.sockets import PlainStream, SocketStream, connect
 from edge_wire.streams import Flow, RelayLimits, relay
 
 LOOPBACK = ip_address("127.0.0.1")
@@ -52,7 +52,8 @@ class Joined:
     @property
     def is_spliced(self) -> bool:
         """Whether the kernel has taken over."""
-        return self.near._heir is not None and self.far._heir is not None
+        heirs = [stream._heir for stream in (self.near, self.far) if isinstance(stream, PlainStream)]
+        return any(heir is not None and heir.joint.is_spliced for heir in heirs)
 
 
 @asynccontextmanager

@@ -1,0 +1,201 @@
+"""How two streams over plain TCP are joined: by the event loop at first, and by the kernel once that is worth it.
+
+The streams give their connections away, and what is moved then never passes through them. When a flow is worth the
+kernel's help, and how long it lasts, is decided in `streams`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import select
+import socket
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+
+from edge_wire.errors import EdgeError, StreamBroken
+from edge_wire.moving import Count, Direction, Given, Job
+from edge_wire.readiness import ENDING, FAILING, READABLE, readiness
+from edge_wire.splicer import Splicer
+
+log = logging.getLogger(__name__)
+
+CAN_SPLICE = hasattr(os, "splice") and hasattr(select, "epoll")
+_NEAR, _FAR = 0, 1
+
+
+class Joinable(ABC):
+    """A stream that can give its connection away."""
+
+    @property
+    @abstractmethod
+    def is_joinable(self) -> bool:
+        """Whether there is something to give away: it is not closed, and did not break."""
+
+    @abstractmethod
+    def give_away(self, heir: Heir) -> Given:
+        """Let go of the connection, which the heir watches from now on; `close_write` and `abort` are the heir's, and
+        the rest fails."""
+
+
+class Heir:
+    """One of the two connections of a joint, for the stream that gave it away."""
+
+    def __init__(self, joint: Joint, side: int) -> None:
+        self.joint = joint
+        self._side = side
+
+    def changed(self, events: int) -> None:
+        """As Watcher."""
+        self.joint.changed(self._side, events)
+
+    def close_write(self) -> None:
+        """End the direction towards this connection; what still comes for it breaks the joint."""
+        self.joint.close_write(self._side)
+
+    def abort(self, failure: EdgeError | None) -> None:
+        """Reset both connections, if they have not ended."""
+        self.joint.abort(failure or StreamBroken("the connection was given up"))
+
+
+class Joint:
+    """Two connections that are one. Made, and used, on the event loop."""
+
+    def __init__(
+        self, near: Joinable, far: Joinable, *, sent: Count, received: Count, is_bulky: Callable[[], bool]
+    ) -> None:
+        """Take both connections. A thread calls the counters once the kernel has taken over."""
+        self._is_bulky = is_bulky
+        self._can_splice = CAN_SPLICE
+        self._splicer: Splicer | None = None
+        self._loop = asyncio.get_running_loop()
+        self._readiness = readiness()
+        self._is_gone = False
+        self._waiting: asyncio.Future[None] | None = None
+        self._failure: EdgeError | None = None
+        ours, theirs = near.give_away(Heir(self, _NEAR)), far.give_away(Heir(self, _FAR))
+        self._sockets = (ours.connection, theirs.connection)
+        self._job = Job(Direction(ours, theirs, sent), Direction(theirs, ours, received), self._ended)
+        self._serve()
+
+    @property
+    def is_spliced(self) -> bool:
+        """Whether the kernel has taken over."""
+        return self._splicer is not None
+
+    async def wait(self) -> None:
+        """Wait until both directions have ended and both sockets are closed.
+
+        Raises what broke them; then both connections have been reset.
+        """
+        while not self._is_gone:
+            self._waiting = self._loop.create_future()
+            await self._waiting
+        if self._failure is not None:
+            raise self._failure
+
+    async def end(self) -> None:
+        """Reset both connections, if they have not ended, and wait until both sockets are closed."""
+        self.abort(StreamBroken("the connection was given up"))
+        with suppress(EdgeError):
+            await self.wait()
+
+    def close_write(self, side: int) -> None:
+        """End the direction towards one side."""
+        if self._splicer is not None:
+            self._splicer.close_write(self._job, self._sockets[side])
+        elif not self._is_gone:
+            with suppress(OSError):
+                self._sockets[side].shutdown(socket.SHUT_WR)
+
+    def abort(self, failure: EdgeError) -> None:
+        """Reset both connections, if they have not ended."""
+        if self._is_gone:
+            return
+        self._failure = self._failure or failure
+        if self._splicer is not None:
+            self._splicer.give_up(self._job)
+        else:
+            self._close(OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED)))
+
+    def changed(self, side: int, events: int) -> None:
+        """The kernel has something for one side."""
+        if events & READABLE:
+            self._job.changed(side, is_ending=bool(events & ENDING), is_failing=bool(events & FAILING))
+        self._serve()
+
+    def _serve(self) -> None:
+        if self._is_gone or self._splicer is not None:
+            return
+        try:
+            has_more = self._job.move(None)
+        except OSError as error:
+            self._close(error)
+            return
+        if self._job.is_over:
+            self._close(None)
+        elif self._can_splice and self._is_bulky():
+            self._hand_over()
+        elif has_more:
+            self._loop.call_soon(self._serve)  # the other connections have their turn
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        for direction in self._job.directions:
+            if direction.is_stuck:
+                self._readiness.await_writing(direction.sink.fileno())
+            elif not direction.is_over:
+                self._readiness.await_reading(direction.source.fileno())
+
+    def _hand_over(self) -> None:
+        try:
+            splicer = _running()
+        except OSError as error:
+            log.warning("connections are not joined in the kernel: %s", error.strerror)
+            self._can_splice = False
+            self._loop.call_soon(self._serve)
+            return
+        self._let_go()
+        self._splicer = splicer
+        splicer.begin(self._job)
+
+    def _close(self, error: OSError | None) -> None:
+        self._let_go()
+        self._job.close(error)
+
+    def _let_go(self) -> None:
+        for connection in self._sockets:
+            self._readiness.forget(connection.fileno())
+
+    def _ended(self, error: OSError | None) -> None:
+        """The sockets are closed, by us or by the thread."""
+        if self._splicer is None:
+            self._end(error)
+            return
+        with suppress(RuntimeError):  # the loop is closed, and whoever waited is gone
+            self._loop.call_soon_threadsafe(self._end, error)
+
+    def _end(self, error: OSError | None) -> None:
+        if error is not None and self._failure is None:
+            self._failure = StreamBroken(f"the connection broke ({error.strerror})")
+        self._is_gone = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+_starting = threading.Lock()
+_splicer: Splicer | None = None
+
+
+def _running() -> Splicer:
+    """The thread of this process, started when it is first needed. Raises OSError."""
+    global _splicer
+    with _starting:
+        if _splicer is None or not _splicer.is_alive:
+            _splicer = Splicer()
+        return _splicer
