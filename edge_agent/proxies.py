@@ -27,6 +27,7 @@ _PSEUDONYM = "edge-agent"
 _USERS = {"", "_"}
 _HANDSHAKE_WITHIN = timedelta(seconds=10)
 _CONNECT_WITHIN = timedelta(seconds=10)
+_LIMITS = RelayLimits()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ class _Gate:
             target = Target(host="", port=target.port, address=None)
         stream = await reach(target, self._policy, within=_CONNECT_WITHIN)
         try:
-            yield Opened(stream=stream, peer=stream.peer, limits=RelayLimits(), flow=Flow())
+            yield Opened(stream=stream, peer=stream.peer, limits=_LIMITS, flow=Flow())
         finally:
             stream.abort()
 

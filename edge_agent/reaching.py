@@ -24,9 +24,7 @@ async def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> S
     clock = asyncio.get_running_loop().time
     deadline = clock() + within.total_seconds()
     policy.check(target)
-    addresses = _SELF if target.is_self else await _resolve(target, within)
-    if not target.is_self:
-        policy.check_addresses(target, addresses)
+    addresses = await _addresses(target, policy, within)
     failures: list[TargetUnreachable] = []
     candidates = addresses[:_ADDRESSES_TRIED]
     for number, address in enumerate(candidates):
@@ -39,9 +37,17 @@ async def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> S
     raise failures[0]
 
 
-async def _resolve(target: Target, within: timedelta) -> Sequence[Address]:
-    if target.address is not None:
+async def _addresses(target: Target, policy: EgressPolicy, within: timedelta) -> Sequence[Address]:
+    if target.is_self:
+        return _SELF
+    if target.address is not None:  # which was judged with the target
         return [target.address]
+    addresses = await _resolve(target, within)
+    policy.check_addresses(target, addresses)
+    return addresses
+
+
+async def _resolve(target: Target, within: timedelta) -> Sequence[Address]:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(within.total_seconds()):

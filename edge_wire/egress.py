@@ -93,8 +93,7 @@ class EgressPolicy:
         """Raise TargetDenied unless the target and every address that it resolved to may be dialled."""
         if not addresses:
             raise TargetInvalid(f"{target.host or target} has no address")
-        self.check(target)
-        for address in addresses:
+        for address in {target.address: None} | dict.fromkeys(addresses):
             self._check(target, address)
 
     def reason_of(self, target: Target, address: Address | None) -> Reason | None:

@@ -16,16 +16,16 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from edge_wire.errors import EdgeError, StreamBroken
-from edge_wire.moving import Count, Direction, Given, Job
-from edge_wire.readiness import ENDING, FAILING, READABLE, readiness
+from edge_wire.moving import FAR, NEAR, Count, Given, Job
+from edge_wire.readiness import Watcher, readiness
 from edge_wire.splicer import Splicer
 
 log = logging.getLogger(__name__)
 
 CAN_SPLICE = hasattr(os, "splice") and hasattr(select, "epoll")
-_NEAR, _FAR = 0, 1
 
 
 class Joinable(ABC):
@@ -37,8 +37,8 @@ class Joinable(ABC):
         """Whether there is something to give away: it is not closed, and did not break."""
 
     @abstractmethod
-    def give_away(self, heir: Heir) -> Given:
-        """Let go of the connection, which the heir watches from now on; `close_write` and `abort` are the heir's, and
+    def give_away(self, heir: Heir, watcher: Watcher) -> Given:
+        """Let go of the connection, which has this watcher from now on; `close_write` and `abort` are the heir's, and
         the rest fails."""
 
 
@@ -48,10 +48,6 @@ class Heir:
     def __init__(self, joint: Joint, side: int) -> None:
         self.joint = joint
         self._side = side
-
-    def changed(self, events: int) -> None:
-        """As Watcher."""
-        self.joint.changed(self._side, events)
 
     def close_write(self) -> None:
         """End the direction towards this connection; what still comes for it breaks the joint."""
@@ -77,9 +73,9 @@ class Joint:
         self._is_gone = False
         self._waiting: asyncio.Future[None] | None = None
         self._failure: EdgeError | None = None
-        ours, theirs = near.give_away(Heir(self, _NEAR)), far.give_away(Heir(self, _FAR))
-        self._sockets = (ours.connection, theirs.connection)
-        self._job = Job(Direction(ours, theirs, sent), Direction(theirs, ours, received), self._ended)
+        ours = near.give_away(Heir(self, NEAR), partial(self._changed, NEAR))
+        theirs = far.give_away(Heir(self, FAR), partial(self._changed, FAR))
+        self._job = Job(ours, theirs, (sent, received), self._ended)
         self._serve()
 
     @property
@@ -107,10 +103,10 @@ class Joint:
     def close_write(self, side: int) -> None:
         """End the direction towards one side."""
         if self._splicer is not None:
-            self._splicer.close_write(self._job, self._sockets[side])
+            self._splicer.close_write(self._job, self._job.sockets[side])
         elif not self._is_gone:
             with suppress(OSError):
-                self._sockets[side].shutdown(socket.SHUT_WR)
+                self._job.sockets[side].shutdown(socket.SHUT_WR)
 
     def abort(self, failure: EdgeError) -> None:
         """Reset both connections, if they have not ended."""
@@ -122,10 +118,9 @@ class Joint:
         else:
             self._close(OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED)))
 
-    def changed(self, side: int, events: int) -> None:
+    def _changed(self, side: int, events: int) -> None:
         """The kernel has something for one side."""
-        if events & READABLE:
-            self._job.changed(side, is_ending=bool(events & ENDING), is_failing=bool(events & FAILING))
+        self._job.changed(side, events)
         self._serve()
 
     def _serve(self) -> None:
@@ -146,10 +141,10 @@ class Joint:
             self._rest()
 
     def _rest(self) -> None:
-        for direction in self._job.directions:
+        for direction in (self._job.there, self._job.back):
             if direction.is_stuck:
                 self._readiness.await_writing(direction.sink.fileno())
-            elif not direction.is_over:
+            elif not (self._readiness.is_edge_triggered or direction.is_over):
                 self._readiness.await_reading(direction.source.fileno())
 
     def _hand_over(self) -> None:
@@ -169,7 +164,7 @@ class Joint:
         self._job.close(error)
 
     def _let_go(self) -> None:
-        for connection in self._sockets:
+        for connection in self._job.sockets:
             self._readiness.forget(connection.fileno())
 
     def _ended(self, error: OSError | None) -> None:

@@ -19,13 +19,15 @@ class LazyTimer:
 
     def within(self, seconds: float) -> None:
         """Call after so many seconds, or earlier."""
-        loop = asyncio.get_running_loop()
-        at = loop.time() + seconds
+        self.by(asyncio.get_running_loop().time() + seconds)
+
+    def by(self, at: float) -> None:
+        """Call at this time of the loop's clock, or earlier."""
         if self._handle is not None:
             if self._handle.when() <= at:
                 return
             self._handle.cancel()
-        self._handle = loop.call_at(at, self._expire)
+        self._handle = asyncio.get_running_loop().call_at(at, self._expire)
 
     def cancel(self) -> None:
         """Do not call any more."""

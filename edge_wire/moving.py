@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from edge_wire.readiness import ENDING, FAILING, READABLE, WRITABLE
+
 _PIPE_BYTES = 256 * 1024
 _AT_ONCE = 1024 * 1024
 """Bytes that one call may move: a pipe is full by its slots, and a slot holds up to a whole segment."""
@@ -24,7 +26,9 @@ _TURNS = 8
 _SPARE_PIPES = 16
 _RESET = struct.pack("ii", 1, 0)
 
+NEAR, FAR = 0, 1
 Count = Callable[[int], None]
+Ended = Callable[[OSError | None], None]
 
 
 def reset_on_close(connection: socket.socket) -> None:
@@ -32,7 +36,7 @@ def reset_on_close(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Given:
     """A connection whose bytes are to be moved, and what is known of it."""
 
@@ -46,42 +50,43 @@ class Given:
 
 
 class Direction:
-    """From one socket to the other one: through a pipe, or by reading and writing when there is none."""
+    """From one socket to the other one: through a pipe, or by reading and writing where there is none."""
 
     def __init__(self, source: Given, sink: Given, count: Count) -> None:
         self.source = source.connection
         self.sink = sink.connection
+        self.is_awake = not source.is_drained or len(sink.unsent) > 0
+        """Whether there may be something to move."""
+        self.is_over = False
+        self.is_last = False
+        """The other direction has ended: both connections are closed behind the end of this one."""
         self._loose = memoryview(sink.unsent)
         """What this process holds. The pipe is filled only when this is empty."""
         self._count = count
         self._pipe: _Pipe | None = None
         self._piped = 0
-        self._is_drained = source.is_drained
         self._is_source_ending = source.is_ending
         self._is_source_over = False
-        self.is_over = False
 
     @property
     def is_stuck(self) -> bool:
         """Whether the sink has no room for what this process holds."""
         return len(self._loose) > 0
 
-    def source_changed(self, *, is_ending: bool) -> None:
-        """There may be something to read again."""
-        self._is_drained = False
-        self._is_source_ending |= is_ending
+    def source_changed(self, events: int) -> None:
+        """There may be something to read."""
+        self.is_awake = not self.is_over
+        if events & ENDING:
+            self._is_source_ending = True
 
-    def move(self, pipes: Pipes | None) -> bool:
-        """Move what can be moved now; returns whether there may be more. Raises OSError."""
-        for _ in range(_TURNS):
-            # "Try again" of a splice means an empty source or a full pipe, so that both halves are tried in turns.
-            has_filled = self._fill(pipes)
-            if not (self._drain() or has_filled):
-                return False
-        return True
-
-    def release(self, pipes: Pipes | None) -> None:
-        """Give the pipe back if it is empty."""
+    def move(self, pipes: Pipes | None) -> None:
+        """Move what can be moved now, and sleep if there is no more. Raises OSError."""
+        if pipes is not None and not self._loose and self._pipe is None:
+            self._pipe = pipes.take()
+        if self._pipe is None or self._loose:
+            self.is_awake = self._move_through_process()
+        else:
+            self.is_awake = self._move_through(self._pipe)
         if pipes is not None and self._pipe is not None and not self._piped:
             pipes.put_back(self._pipe)
             self._pipe = None
@@ -92,27 +97,39 @@ class Direction:
             self._pipe.close()
             self._pipe = None
 
-    def _fill(self, pipes: Pipes | None) -> bool:
-        if self._is_source_over or self._loose:
-            return False
-        if self._pipe is None and pipes is not None:
-            self._pipe = pipes.take()
-        return self._fill_loose() if self._pipe is None else self._fill_pipe(self._pipe)
-
-    def _fill_loose(self) -> bool:
-        if self._is_drained:
-            return False
+    def _move_through_process(self) -> bool:
+        """Returns whether there may be more."""
+        is_all = False
         try:
-            self._loose = memoryview(self.source.recv(_LOOSE_BYTES))
+            for _ in range(_TURNS):
+                if not self._loose:
+                    if is_all:
+                        return False
+                    data = self.source.recv(_LOOSE_BYTES)
+                    if not data:
+                        return self._end()
+                    # Less than was asked for is all there is; but an end that is known already is not told once more.
+                    is_all = len(data) < _LOOSE_BYTES and not self._is_source_ending
+                    self._loose = memoryview(data)
+                size = self.sink.send(self._loose)
+                self._loose = self._loose[size:]
+                self._count(size)
         except BlockingIOError:
-            self._is_drained = True
             return False
-        self._is_source_over = not self._loose
-        # Less than was asked for is all there is; an end that is there already would not be told once more.
-        self._is_drained = len(self._loose) < _LOOSE_BYTES and not self._is_source_ending
         return True
 
-    def _fill_pipe(self, pipe: _Pipe) -> bool:
+    def _move_through(self, pipe: _Pipe) -> bool:
+        """Returns whether there may be more."""
+        for _ in range(_TURNS):
+            # "Try again" of a splice means an empty source or a full pipe, so that both halves are tried in turns.
+            has_filled = self._fill(pipe)
+            if not (self._drain(pipe) or has_filled):
+                return False
+        return True
+
+    def _fill(self, pipe: _Pipe) -> bool:
+        if self._is_source_over:
+            return False
         try:
             size = _splice(self.source.fileno(), pipe.inlet, _AT_ONCE)
         except BlockingIOError:
@@ -121,69 +138,76 @@ class Direction:
         self._is_source_over = size == 0
         return True
 
-    def _drain(self) -> bool:
+    def _drain(self, pipe: _Pipe) -> bool:
+        if not self._piped:
+            return self._is_source_over and self._end()
         try:
-            if self._loose:
-                size = self.sink.send(self._loose)
-                self._loose = self._loose[size:]
-            elif self._pipe is not None and self._piped:
-                size = _splice(self._pipe.outlet, self.sink.fileno(), self._piped)
-                self._piped -= size
-            else:
-                self._end()
-                return False
+            size = _splice(pipe.outlet, self.sink.fileno(), self._piped)
         except BlockingIOError:
             return False
+        self._piped -= size
         self._count(size)
         return True
 
-    def _end(self) -> None:
-        """Pass the end of the source on, once nothing is left to move."""
-        if self._is_source_over and not self.is_over:
-            self.is_over = True
-            try:
-                self.sink.shutdown(socket.SHUT_WR)
-            except OSError:  # not connected any more: it was reset, or this end had been passed on before
-                _raise_error_of(self.sink)
+    def _end(self) -> bool:
+        """Pass the end of the source on, now that nothing is left to move: False."""
+        self.is_over = True
+        if self.is_last:  # the sink is closed at once
+            return False
+        try:
+            self.sink.shutdown(socket.SHUT_WR)
+        except OSError:  # not connected any more: it was reset, or this end had been passed on before
+            _raise_error_of(self.sink)
+        return False
 
 
 class Job:
     """Two connections to join. Its sockets belong to whoever serves it, and closes them at the end."""
 
-    def __init__(self, there: Direction, back: Direction, ended: Callable[[OSError | None], None]) -> None:
-        """`ended` is called once the sockets are closed; with an error they have been reset."""
-        self.sockets = (there.source, back.source)
+    def __init__(self, near: Given, far: Given, counts: tuple[Count, Count], ended: Ended) -> None:
+        """`counts` are told of bytes from near to far and of those back; `ended` is called once the sockets are closed;
+        with an error they have been reset."""
+        self.there = Direction(near, far, counts[0])
+        self.back = Direction(far, near, counts[1])
+        self.sockets = (near.connection, far.connection)
         self.is_given_up = False
-        self.directions = (there, back)
         self._is_suspect = False
         self._ended = ended
 
-    def changed(self, side: int, *, is_ending: bool, is_failing: bool) -> None:
-        """The kernel says that there may be something to do with one of the sockets."""
-        self._is_suspect |= is_failing
-        self.directions[side].source_changed(is_ending=is_ending)
+    @property
+    def is_over(self) -> bool:
+        """Whether both directions have ended."""
+        return self.there.is_over and self.back.is_over
+
+    def changed(self, side: int, events: int) -> None:
+        """The kernel has something for one of the sockets."""
+        reading, writing = (self.there, self.back) if side == NEAR else (self.back, self.there)
+        if events & READABLE:
+            reading.source_changed(events)
+            if events & FAILING:
+                self._is_suspect = True
+        if events & WRITABLE:
+            writing.is_awake = not writing.is_over
 
     def move(self, pipes: Pipes | None) -> bool:
         """Move what can be moved now; returns whether there may be more. Raises OSError when a connection broke."""
-        has_more = False
-        for direction in self.directions:
-            if not direction.is_over:
-                has_more |= direction.move(pipes)
-                direction.release(pipes)
+        there, back = self.there, self.back
+        if there.is_awake:
+            there.move(pipes)
+        back.is_last = there.is_over
+        if back.is_awake:
+            back.move(pipes)
+        there.is_last = back.is_over
+        has_more = there.is_awake or back.is_awake
         if self._is_suspect and not has_more:
             self._is_suspect = False
             self._look_for_error()
         return has_more
 
-    @property
-    def is_over(self) -> bool:
-        """Whether both directions have ended."""
-        return all(direction.is_over for direction in self.directions)
-
     def close(self, error: OSError | None) -> None:
         """Let go of everything."""
-        for direction in self.directions:
-            direction.close()
+        self.there.close()
+        self.back.close()
         for connection in self.sockets:
             if error is not None:
                 with suppress(OSError):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+import math
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeVar
 
 from edge_wire.errors import EdgeError
+from edge_wire.patience import Patience
 from edge_wire.read_ahead import ReadAhead
 from edge_wire.streams import ByteStream, Opened, relay
 
 LINGERING = timedelta(seconds=2)
 """How long a client that was refused may take to read why; a stream torn down at once could lose the answer."""
 
+T = TypeVar("T")
 _LINGERING_BYTES = 1024 * 1024
 _WATCH_AFTER = timedelta(milliseconds=50)
 """A client is watched once an opening takes longer than most: a read that is begun costs the pump its short cut."""
@@ -33,7 +36,8 @@ class ProxyClient:
 
     def __init__(self, stream: ByteStream, *, patience: timedelta) -> None:
         self.incoming = ReadAhead(stream)
-        self._patience = patience.total_seconds()
+        self._patience = Patience()
+        self._seconds = patience.total_seconds()
         self._deadline = 0.0
         self._has_parted = False
 
@@ -43,6 +47,7 @@ class ProxyClient:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """Swallows what came of the client or of a stream: whoever had to know it was told by then."""
+        self._patience.stop()
         await self.incoming.stop()
         if not isinstance(error, asyncio.CancelledError):  # a port that stops waits for nobody
             await self.end()
@@ -50,52 +55,35 @@ class ProxyClient:
 
     def restart_deadline(self) -> None:
         """All reads from now on share one patience."""
-        self._deadline = asyncio.get_running_loop().time() + self._patience
+        self._deadline = self._from_now()
 
-    @asynccontextmanager
-    async def in_time(self) -> AsyncIterator[None]:
+    async def in_time(self, work: Awaitable[T]) -> T:
         """For reads and writes of `incoming` only: raises ClientSlow at the deadline, and ClientGone."""
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                yield
-        except TimeoutError:
-            raise ClientSlow from None
-        except EdgeError:
-            raise ClientGone from None
+        return await self._until(self._deadline, work)
 
     async def read(self) -> bytes:
         """More of what it wants, b"" at its end; raises as `in_time`."""
-        async with self.in_time():
-            return await self.incoming.read()
+        return await self._until(self._deadline, self.incoming.read())
 
     async def say(self, data: bytes) -> None:
         """Send an answer, or raise ClientGone."""
-        try:
-            async with asyncio.timeout(self._patience):
-                await self.incoming.write(data)
-        except (EdgeError, TimeoutError):
-            raise ClientGone from None
+        await self._until(self._from_now(), self.incoming.write(data))
 
     async def end(self) -> None:
         """Let the client know that nothing more comes."""
         if self._has_parted:
             return
         self._has_parted = True
-        with suppress(EdgeError, TimeoutError):
-            async with asyncio.timeout(self._patience):
-                await self.incoming.close_write()
+        with suppress(ClientGone):
+            await self._until(self._from_now(), self.incoming.close_write())
 
     async def part(self, data: bytes) -> None:
         """Send the last answer, and leave the client the time to read it; raises ClientGone."""
         if data:
             await self.say(data)
         self._has_parted = True
-        with suppress(EdgeError, TimeoutError):
-            async with asyncio.timeout(min(self._patience, LINGERING.total_seconds())):
-                await self.incoming.close_write()
-                ignored = 0
-                while ignored < _LINGERING_BYTES and (more := await self.incoming.read()):
-                    ignored += len(more)
+        with suppress(ClientGone):
+            await self._until(self._from_now(LINGERING.total_seconds()), self._linger())
 
     async def wait_for(
         self, opening: AbstractAsyncContextManager[Opened], stack: AsyncExitStack, *, early: bytes = b""
@@ -105,31 +93,49 @@ class ProxyClient:
         `early` is what the client sent behind its request. An end behind that is a client that has said all it has to
         say; an end behind nothing is one that went away.
         """
-        loop = asyncio.get_running_loop()
+        has_left = False
+
+        def judge(read: asyncio.Task[bytes]) -> None:
+            nonlocal has_left
+            if is_opening and not read.cancelled() and (read.exception() or not (read.result() or early)):
+                has_left = True
+                self._patience.end()
+
         is_opening = True
+        watch = asyncio.get_running_loop().call_later(
+            _WATCH_AFTER.total_seconds(), lambda: self.incoming.begin_read().add_done_callback(judge)
+        )
         try:
-            async with asyncio.timeout(None) as presence:
-
-                def judge(read: asyncio.Task[bytes]) -> None:
-                    has_left = not read.cancelled() and (read.exception() or not (read.result() or early))
-                    if has_left and is_opening:
-                        presence.reschedule(loop.time())
-
-                watch = loop.call_later(
-                    _WATCH_AFTER.total_seconds(), lambda: self.incoming.begin_read().add_done_callback(judge)
-                )
-                try:
-                    return await stack.enter_async_context(opening)
-                finally:
-                    is_opening = False
-                    watch.cancel()
+            with self._patience.until(None):
+                return await stack.enter_async_context(opening)
         except TimeoutError:
-            if presence.expired():
+            if has_left:
                 raise ClientGone from None
             raise
+        finally:
+            is_opening = False
+            watch.cancel()
 
     async def relay(self, opened: Opened, *, early: bytes) -> None:
         """Let bytes flow, those first that the client sent too early; raises what `relay` raises."""
         self.incoming.keep(early)
         self._has_parted = True
         await relay(self.incoming.plain, opened.stream, limits=opened.limits, flow=opened.flow)
+
+    async def _until(self, deadline: float, work: Awaitable[T]) -> T:
+        try:
+            with self._patience.until(deadline):
+                return await work
+        except TimeoutError:
+            raise ClientSlow from None
+        except EdgeError:
+            raise ClientGone from None
+
+    async def _linger(self) -> None:
+        await self.incoming.close_write()
+        ignored = 0
+        while ignored < _LINGERING_BYTES and (more := await self.incoming.read()):
+            ignored += len(more)
+
+    def _from_now(self, at_most: float = math.inf) -> float:
+        return asyncio.get_running_loop().time() + min(self._seconds, at_most)

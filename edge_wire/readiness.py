@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -23,15 +24,16 @@ _READING = _IN | _READ_HANG_UP | 1 << 31
 """The highest bit is EPOLLET."""
 
 
-class Watcher(Protocol):
-    """Whoever owns a socket that is watched. It may be told too often, never too seldom."""
-
-    def changed(self, events: int) -> None:
-        """READABLE and WRITABLE mean that it is worth a try, ENDING that there is an end or a failure."""
+Watcher = Callable[[int], None]
+"""What is called with bits: READABLE and WRITABLE mean that it is worth a try, ENDING that there is an end or a failure
+to read. It may be called too often, never too seldom."""
 
 
 class Readiness(Protocol):
     """Of the sockets of one event loop. A socket that was read or written until it would block is told of later."""
+
+    is_edge_triggered: bool
+    """If not, it is to be asked each time that reading would block."""
 
     def watch(self, number: int, watcher: Watcher) -> None:
         """Begin with the socket that has this file number. Raises OSError when the kernel has no room for it."""
@@ -64,6 +66,8 @@ _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Readiness] = WeakKeyDict
 class _Edges:
     """By epoll. It keeps no reference to its loop, whose end is its own."""
 
+    is_edge_triggered = True
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._epoll = select.epoll()
         self._watchers: dict[int, Watcher] = {}
@@ -74,7 +78,7 @@ class _Edges:
         self._watchers[number] = watcher
 
     def await_reading(self, number: int) -> None:
-        pass
+        """Is told without being asked."""
 
     def await_writing(self, number: int) -> None:
         self._epoll.modify(number, _READING | _OUT)  # which also tells at once, if there is room by now
@@ -92,11 +96,13 @@ class _Edges:
             # which then hears of nothing: it may be told too often.
             watcher = self._watchers.get(number)
             if watcher is not None:
-                watcher.changed(events)
+                watcher(events)
 
 
 class _Levels:
     """By the event loop itself, each time that somebody waits."""
+
+    is_edge_triggered = False
 
     def __init__(self) -> None:
         self._watchers: dict[int, Watcher] = {}
@@ -110,7 +116,7 @@ class _Levels:
 
         def tell() -> None:
             loop.remove_reader(number)
-            self._watchers[number].changed(READABLE)
+            self._watchers[number](READABLE)
 
         loop.add_reader(number, tell)
 
@@ -119,7 +125,7 @@ class _Levels:
 
         def tell() -> None:
             loop.remove_writer(number)
-            self._watchers[number].changed(WRITABLE)
+            self._watchers[number](WRITABLE)
 
         loop.add_writer(number, tell)
 

@@ -19,7 +19,7 @@ from edge_wire.errors import EdgeError, StreamBroken, TargetRefused, TargetTimed
 from edge_wire.joint import Heir, Joinable
 from edge_wire.moving import Given, reset_on_close
 from edge_wire.names import host_and_port
-from edge_wire.readiness import ENDING, READABLE, WRITABLE, readiness
+from edge_wire.readiness import ENDING, READABLE, WRITABLE, Watcher, readiness
 from edge_wire.streams import CHUNK
 from edge_wire.targets import Address
 
@@ -77,7 +77,7 @@ class PlainStream(SocketStream, Joinable):
         self._heir: Heir | None = None
         self._reading: asyncio.Future[None] | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._readiness.watch(connection.fileno(), self)
+        self._readiness.watch(connection.fileno(), self._changed)
 
     # --- what a ByteStream does
 
@@ -131,12 +131,13 @@ class PlainStream(SocketStream, Joinable):
 
     # --- what the kernel tells
 
-    def changed(self, events: int) -> None:
+    def _changed(self, events: int) -> None:
         if events & WRITABLE and self._unsent:
             self._send_unsent()
         if events & READABLE:
             self._may_read = True
-            self._is_ending |= bool(events & ENDING)
+            if events & ENDING:
+                self._is_ending = True
             _wake(self._reading)
 
     # --- what a Joinable does
@@ -145,14 +146,14 @@ class PlainStream(SocketStream, Joinable):
     def is_joinable(self) -> bool:
         return self._failure is None and not self._is_closed
 
-    def give_away(self, heir: Heir) -> Given:
+    def give_away(self, heir: Heir, watcher: Watcher) -> Given:
         given = Given(
             connection=self._socket,
             unsent=bytes(self._unsent),
             is_drained=not self._may_read,
             is_ending=self._is_ending,
         )
-        self._readiness.hand_on(self._socket.fileno(), heir)
+        self._readiness.hand_on(self._socket.fileno(), watcher)
         self._heir = heir
         self._failure = StreamBroken("the connection was given away")
         self._may_read = False

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from edge_wire.errors import EdgeError, TargetInvalid
+from edge_wire.errors import EdgeError
 from edge_wire.proxy_errors import Socks5Reply, socks5_reply
-from edge_wire.targets import parse_destination
 
 VERSION = 5
 _PASSWORD_VERSION = 1
@@ -21,6 +20,7 @@ _CONNECT = 1
 _IPV4, _DOMAIN, _IPV6 = 1, 3, 4
 _ADDRESS_LENGTHS = {_IPV4: 4, _DOMAIN: 1, _IPV6: 16}
 """Of a domain it is the length of its length."""
+_NOWHERE = IPv4Address(0)
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,12 @@ def login_refused() -> bytes:
 
 def connected(peer: str) -> bytes:
     """The answer to a request whose target answered at `peer`, which may be "" or any text."""
+    host, _, port = peer.rpartition(":")
     try:
-        target = parse_destination(peer)
-    except TargetInvalid:
+        bound = ip_address(host.removeprefix("[").removesuffix("]"))
+        return _reply(Socks5Reply.SUCCEEDED, bound, int(port))
+    except (ValueError, OverflowError):
         return _reply(Socks5Reply.SUCCEEDED)
-    if target.address is None:
-        return _reply(Socks5Reply.SUCCEEDED)
-    return _reply(Socks5Reply.SUCCEEDED, target.address, target.port)
 
 
 def failed(error: EdgeError) -> bytes:
@@ -172,6 +171,6 @@ def _host(kind: int, address: bytes) -> str:
     return address[1:].decode("ascii", "backslashreplace")
 
 
-def _reply(reply: Socks5Reply, bound: IPv4Address | IPv6Address = IPv4Address(0), port: int = 0) -> bytes:
+def _reply(reply: Socks5Reply, bound: IPv4Address | IPv6Address = _NOWHERE, port: int = 0) -> bytes:
     kind = _IPV4 if isinstance(bound, IPv4Address) else _IPV6
     return bytes([VERSION, reply, 0, kind]) + bound.packed + port.to_bytes(2)

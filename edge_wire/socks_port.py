@@ -63,8 +63,7 @@ class SocksPort(Generic[RouteT]):
 
     async def _next_decision(self, handshake: socks5.Socks5Handshake) -> socks5.Login | socks5.Connect | None:
         """Go on until something is to be decided; None when the connection is over."""
-        async with self._client.in_time():
-            event = await self._talk(handshake)
+        event = await self._client.in_time(self._talk(handshake))
         if not isinstance(event, socks5.Refuse):
             return event
         if event.data:

@@ -16,8 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from edge_wire.moving import Job, Pipes
-from edge_wire.readiness import ENDING, FAILING
+from edge_wire.moving import FAR, NEAR, Job, Pipes
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +83,7 @@ class Splicer:
             if number == self._bell:
                 os.eventfd_read(self._bell)
             elif job := self._jobs.get(number):
-                side = 0 if job.sockets[0].fileno() == number else 1
-                job.changed(side, is_ending=bool(events & ENDING), is_failing=bool(events & FAILING))
+                job.changed(NEAR if number == job.sockets[NEAR].fileno() else FAR, events)
                 self._ready[job] = None
         while self._calls:
             self._calls.popleft()()
