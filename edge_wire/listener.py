@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -82,6 +83,26 @@ class Listener:
         for listening in self._sockets:
             loop.add_reader(listening, self._accept, listening)
         return ListenAddress(host=address.host, port=self._sockets[0].getsockname()[1])
+
+    def open_file(self, path: str) -> None:
+        """Listen on a Unix socket of this name, which whoever made its directory removes. Raises OSError."""
+        listening = socket.socket(socket.AF_UNIX)
+        try:
+            listening.setblocking(False)
+            listening.bind(path)
+            listening.listen(_BACKLOG)
+        except BaseException:
+            listening.close()
+            raise
+        self._sockets.append(listening)
+        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    async def finish(self, within: timedelta) -> None:
+        """Take no more connections, and wait a little for those there are to end by themselves; then end them."""
+        self.stop_accepting()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tasks.finish(), within.total_seconds())
+        await self._tasks.stop()
 
     def stop_accepting(self) -> None:
         """Take no more connections; those there are go on."""

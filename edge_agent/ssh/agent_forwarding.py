@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_agent.runner.account import Account
 from edge_agent.ssh.forwarding import Forwarding
 from edge_agent.ssh.transport import Transport
+from edge_wire.listener import Listener
 from edge_wire.sockets import SocketStream
-from edge_wire.tasks import OwnedTasks
 
 _NAME = "agent"
 _OPEN_SECONDS = 15.0
@@ -31,13 +29,11 @@ class _Place:
 class AgentForwarding:
     """The socket of one connection. On the event loop."""
 
-    def __init__(self, *, transport: Transport, forwarding: Forwarding, tasks: OwnedTasks) -> None:
+    def __init__(self, *, transport: Transport, forwarding: Forwarding) -> None:
         self._transport = transport
         self._forwarding = forwarding
-        self._tasks = tasks
-        self._open = 0
         self._place: _Place | None = None
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._serve, limit=_LIMIT)
 
     @property
     def path(self) -> str:
@@ -49,49 +45,26 @@ class AgentForwarding:
         if self._place is not None:
             return
         self._place = _new_place()
-        self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: _Accepted(self._accept), self.path, backlog=_LIMIT
-        )
+        self._listener.open_file(self.path)
         if account.uid != os.geteuid():
             os.chown(_NAME, account.uid, account.gid, dir_fd=self._place.descriptor, follow_symlinks=False)
             os.fchown(self._place.descriptor, account.uid, account.gid)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Remove it."""
-        if self._server is not None:
-            self._server.close()
+        await self._listener.stop()
         if self._place is not None:
             with contextlib.suppress(OSError):
                 os.unlink(_NAME, dir_fd=self._place.descriptor)
             os.close(self._place.descriptor)
             with contextlib.suppress(OSError):  # its owner may have done so, or put something into it
                 os.rmdir(self._place.path)
-        self._server = self._place = None
-
-    def _accept(self, stream: SocketStream) -> None:
-        if self._open >= _LIMIT:
-            stream.abort()
-            return
-        self._open += 1
-        self._tasks.spawn(self._serve(stream))
+        self._place = None
 
     async def _serve(self, stream: SocketStream) -> None:
-        try:
-            await self._forwarding.join(
-                lambda: self._transport.open_channel("auth-agent@openssh.com", timeout=_OPEN_SECONDS), stream
-            )
-        finally:
-            self._open -= 1
-
-
-class _Accepted(SocketStream):
-    def __init__(self, accept: Callable[[SocketStream], None]) -> None:
-        super().__init__()
-        self._accept = accept
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._accept(self)
+        await self._forwarding.join(
+            lambda: self._transport.open_channel("auth-agent@openssh.com", timeout=_OPEN_SECONDS), stream
+        )
 
 
 def _new_place() -> _Place:

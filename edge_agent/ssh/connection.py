@@ -81,7 +81,7 @@ class Connection:
             deeds=self._deeds,
             max_connections=settings.max_channels,
         )
-        self._agent = AgentForwarding(transport=self._transport, forwarding=self._forwarding, tasks=self._tasks)
+        self._agent = AgentForwarding(transport=self._transport, forwarding=self._forwarding)
         self.channels = SessionChannels(
             allowed_variables=settings.environment,
             hidden_variables=settings.hidden,
@@ -148,7 +148,7 @@ class Connection:
             if self.channels.are_running:
                 await self._program_ended.wait()
         await self._remote.stop()
-        self._agent.stop()
+        await self._agent.stop()
         await self._tasks.stop()
         await self._pool.stop()
         self._wire.release()

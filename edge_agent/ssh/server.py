@@ -29,7 +29,7 @@ from edge_agent.ssh.surroundings import Surroundings
 from edge_wire.egress import EgressPolicy
 from edge_wire.errors import EdgeError
 from edge_wire.listener import ListenAddress
-from edge_wire.sockets import SocketStream
+from edge_wire.sockets import PlainStream
 from edge_wire.streams import UNLIMITED, ByteStream, Flow, relay
 from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import ssh_pb2 as pb
@@ -93,7 +93,8 @@ class SshServer:
         connection, near = None, None
         ours, theirs = socket.socketpair()
         try:
-            _, near = await asyncio.get_running_loop().create_connection(SocketStream, sock=ours)
+            ours.setblocking(False)
+            near = PlainStream(ours, None)
             connection = await self._begin(theirs, origin)
             if connection is not None:
                 await _relay_until_over(stream, near, connection)

@@ -17,7 +17,7 @@ from typing import Any
 import paramiko
 
 from edge_wire.errors import AdminUntrusted, EdgeError, StreamBroken, Unauthenticated
-from edge_wire.sockets import SocketStream
+from edge_wire.sockets import PlainStream
 from edge_wire.streams import relay
 from edge_wire.v1 import ssh_pb2
 from edgectl.connect import Admin
@@ -64,7 +64,8 @@ class Transports:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _carry(self, node_id: str, end: socket.socket) -> None:
-        _, near = await self._loop.create_connection(SocketStream, sock=end)
+        end.setblocking(False)
+        near = PlainStream(end, None)
         try:
             async with open_tunnel(self._admin, node_id, SSH_SERVER) as opened:
                 await relay(near, opened.stream, limits=opened.limits, flow=opened.flow)

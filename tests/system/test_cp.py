@@ -12,7 +12,7 @@ from tests.support.harness import Installation
 async def test_a_file_goes_to_several_nodes_and_comes_back_apart(pair: Installation, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(os.urandom(3_000_000))
     there = tmp_path / "there"
-    pushed = await pair.edgectl("cp", str(tmp_path / "big"), f"edge[01-02]:{there}", "-o", "json")
+    pushed = await pair.edgectl("cp", str(tmp_path / "big"), f"edge[01-02]:{there}", "-f", "1", "-o", "json")
     assert (pushed.code, {row["outcome"] for row in json.loads(pushed.text)}) == (0, {"ok"})
     pulled = await pair.edgectl("cp", f"edge[01-02]:{there}", str(tmp_path / "back"), "-o", "jsonl")
     assert (pulled.code, [json.loads(line)["bytes"] for line in pulled.lines]) == (0, [3_000_000, 3_000_000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import os
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from edge_agent.ssh.server import SshServer, SshSettings
 from edge_wire.egress import EgressPolicy, parse_rule
 from edge_wire.errors import Unavailable
 from edge_wire.listener import ListenAddress
+from edge_wire.readiness import readiness
 from edge_wire.v1 import ssh_pb2 as pb
 from tests.support.eventually import eventually
 from tests.support.programs import Finished, run_command
@@ -194,6 +196,7 @@ def new_key(path: Path) -> bytes:
 @asynccontextmanager
 async def ssh_node(directory: Path, **settings: Any) -> AsyncIterator[SshNode]:
     """A server that listens; at the end nothing of it is left."""
+    gc.collect()  # loops of earlier tests go with their epoll
     before = await what_is_there()
     admin, clock = Admin(), Clock()
     admin.keys[new_key(directory / "key")] = CREDENTIAL
@@ -216,6 +219,7 @@ async def ssh_node(directory: Path, **settings: Any) -> AsyncIterator[SshNode]:
 async def what_is_there() -> dict[str, int]:
     """Counts of what a server could leave behind in this process."""
     await asyncio.to_thread(lambda: None)  # so that the loop's own threads are there
+    readiness()  # and its own epoll
     threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio")]
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
     return {
