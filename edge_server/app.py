@@ -155,7 +155,7 @@ class AdminApp:
         await self._server.stop(2)
         await self._tunnels.stop()
         await self._jobs.stop()
-        await self._ssh.stop()
+        await self.ssh.stop()
         await self._reconciler.stop()
         await self._recorder.stop()
         await self._host.stop()
@@ -239,7 +239,7 @@ class AdminApp:
             db=self.db, admin_id=self.admin_id, version=PROGRAM, urls=self.address.urls, now=utc_now
         )
         self._dialler = NodeDialler(registry=self.registry, admin_id=self.admin_id)
-        self._ssh = self._new_ssh()
+        self.ssh = self._new_ssh()
         self._host = self._new_host()
         self._tunnels = TunnelService(
             db=self.db,
@@ -274,7 +274,7 @@ class AdminApp:
                 retention=Retention(
                     db=self.db, keep=_keep(self._settings), now=utc_now, clock=asyncio.get_running_loop().time
                 ),
-                ssh=self._ssh.records,
+                ssh=self.ssh.records,
             )
         )
         await self._presence.beat()
@@ -319,10 +319,10 @@ class AdminApp:
             _service(principal_pb2, "TokenService"): TokenServicer(
                 principals=self._principals, login_template=self._login_template
             ),
-            _service(ssh_pb2, "SshUserService"): SshUserServicer(accounts=self._ssh.accounts),
-            _service(ssh_pb2, "SshKeyService"): SshKeyServicer(accounts=self._ssh.accounts),
+            _service(ssh_pb2, "SshUserService"): SshUserServicer(accounts=self.ssh.accounts),
+            _service(ssh_pb2, "SshKeyService"): SshKeyServicer(accounts=self.ssh.accounts),
             _service(ssh_pb2, "SshService"): SshServicer(
-                admissions=self._ssh.admissions, records=self._ssh.records, dialler=self._dialler
+                admissions=self.ssh.admissions, records=self.ssh.records, dialler=self._dialler
             ),
             _service(tunnel_pb2, "TunnelService"): TunnelServicer(tunnels=self._tunnels),
         }
@@ -331,7 +331,7 @@ class AdminApp:
         return SessionHost(
             db=self.db,
             registry=self.registry,
-            sinks=Sinks(reports=self._reconciler, tunnels=self._dialler, ssh=self._ssh.link),
+            sinks=Sinks(reports=self._reconciler, tunnels=self._dialler, ssh=self.ssh.link),
             admin=AdminFacts(
                 admin_id=self.admin_id, admin_urls=self.address.urls, ca_certificates=[self.authority.der]
             ),

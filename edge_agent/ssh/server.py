@@ -106,7 +106,7 @@ class SshServer:
             else:
                 near.abort()
             if connection is not None:
-                connection.end("connection_lost")
+                connection.end("")  # if nothing was running, that is how it ends
                 await connection.is_over.wait()
 
     def end(self, credential_ids: Collection[str], outcome: str = "revoked") -> None:
