@@ -242,6 +242,7 @@ class Transport(paramiko.Transport):
                 watcher.channel_closed()
             self._watchers.clear()
             self._held_channels.clear()
+            self.sock.close()
             log.debug("an SSH transport ended: %r", self.saved_exception)
             self.owner.transport_over(self._had_open_channels)
 

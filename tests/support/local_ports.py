@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import random
 import socket
 
 from tests.support.eventually import eventually
 from tests.support.programs import Program
 from tests.support.schemas import check
 
+_PORTS = itertools.cycle(random.sample(range(20_000, 32_000), 12_000))
+
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has just now; for programs that cannot be given port 0."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
+    """A port that nobody has, another one each time; not one that the kernel gives away by itself: whoever looks
+    whether somebody listens on such a one may meet itself."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 async def listen_address(program: Program) -> str:
