@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -33,6 +34,7 @@ _CHUNK = 256 * 1024
 _DRAIN_SECONDS = 1.0
 _GRACE_SECONDS = 1.0
 """Between the hang-up and the kill when a client is gone."""
+_REAP_SECONDS = 5.0
 _FAREWELL_SECONDS = 5.0
 """How long a client has to take the one line that says why nothing was started."""
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
@@ -173,7 +175,7 @@ class ChannelProgram:
         assert self._program is not None
         poll = select.poll()
         wanted: dict[int, int] = {self._waker.descriptor: select.POLLIN}
-        if self._exited_at is None:
+        if self._exited_at is None and self._program.pidfd is not None:
             wanted[self._program.pidfd] = select.POLLIN
         for output in self._outputs:
             if output.wants_more:
@@ -270,6 +272,14 @@ class ChannelProgram:
 
     # --- the end
 
+    def _end_all(self, process: subprocess.Popen[bytes]) -> None:
+        """The terminal hangs up, or the pipes break; then whoever is left is killed."""
+        assert self._program is not None
+        with self._lock:
+            self._program.close()
+        process_session.end(process.pid, _GRACE_SECONDS)
+        _reap(process)
+
     def _look_for_the_exit(self, ready: set[int]) -> None:
         assert self._program is not None
         if self._exited_at is None and self._program.pidfd in ready:
@@ -290,8 +300,7 @@ class ChannelProgram:
         assert self._program is not None
         process = self._program.process
         if self._is_gone:
-            process_session.end(process.pid, _GRACE_SECONDS)
-            process.wait()
+            self._end_all(process)
             return
         status = process.wait()
         try:
@@ -302,6 +311,13 @@ class ChannelProgram:
             self._channel.shutdown_write()
         except (OSError, paramiko.SSHException):
             log.debug("a client left before it was told how its program ended")
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_REAP_SECONDS)
+    except subprocess.TimeoutExpired:  # it hangs in the kernel
+        log.warning("a program of an SSH session could not be ended", extra={"pid": process.pid})
 
 
 def _signal_name(number: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from datetime import timedelta
 
 from paramiko.channel import Channel
@@ -40,27 +41,25 @@ class Forwarding:
         except EdgeError as error:
             is_forbidden = isinstance(error, (TargetDenied, TargetInvalid))
             code = OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED if is_forbidden else OPEN_FAILED_CONNECT_FAILED
-            self._pool().submit(transport.refuse, request, code, printable(error.message))
+            with suppress(RuntimeError):  # the connection is over
+                self._pool().submit(transport.refuse, request, code, printable(error.message))
             return
         self._deeds.add_forwarding("local", host_and_port(printable(request.host), request.port))
         await self.join(lambda: transport.confirm(request), far)
 
     async def join(self, open_channel: Callable[[], Channel], far: ByteStream) -> None:
         """Relay between a channel, which is opened first, and a connection; the end of either is the end of both."""
-        try:
-            channel = await ChannelStream.open(open_channel, self._pool())
-        except EdgeError as error:
-            log.debug("no channel for a connection: %s", error.message)
-            far.abort()
-            return
         flow = Flow()
         try:
-            await relay(channel, far, limits=UNLIMITED, flow=flow)
+            channel = await ChannelStream.open(open_channel, self._pool())
+            try:
+                await relay(channel, far, limits=UNLIMITED, flow=flow)
+            finally:
+                channel.abort()
         except EdgeError as error:
             log.debug("a forwarded connection ended: %s", error.message, extra={"code": error.code})
         finally:
             self._deeds.count(received=flow.sent, sent=flow.received)
-            channel.abort()
             far.abort()
 
 

@@ -69,7 +69,7 @@ class Program:
     """A program that runs, with our ends of what it reads and writes; none of them blocks."""
 
     process: subprocess.Popen[bytes]
-    pidfd: int
+    pidfd: int | None
     stdin: int | None
     stdout: int | None
     stderr: int | None
@@ -77,10 +77,11 @@ class Program:
 
     def close(self) -> None:
         """Give back all that is left. On a terminal one descriptor is both."""
-        for descriptor in {self.pidfd, self.stdin, self.stdout, self.stderr} - {None}:
-            assert descriptor is not None
-            os.close(descriptor)
-        self.stdin = self.stdout = self.stderr = None
+        left = {self.pidfd, self.stdin, self.stdout, self.stderr}
+        self.pidfd = self.stdin = self.stdout = self.stderr = None
+        for descriptor in left:
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 class CannotStart(Exception):
@@ -213,6 +214,7 @@ def _spawn(
         "cwd": home if os.path.isdir(home) and os.access(home, os.X_OK) else "/",
         "env": environment,
         "executable": command.file,
+        "umask": 0o022,
     }
     account = None if command.changes_by_itself else local.to_change_to
     if request.terminal is not None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from paramiko.channel import Channel
 
@@ -48,7 +49,7 @@ class SessionChannels:
         self._hidden_variables = hidden_variables
         self._deeds = deeds
         self._record = record
-        self._prepared: dict[int, _Prepared] = {}
+        self._prepared: WeakKeyDictionary[Channel, _Prepared] = WeakKeyDictionary()
         self._programs: dict[int, ChannelProgram] = {}
 
     @property
@@ -95,7 +96,7 @@ class SessionChannels:
         """Start a program, in a thread that calls `over` at last; no second one on the same channel."""
         if channel.get_id() in self._programs:
             return False
-        prepared = self._prepared.pop(channel.get_id(), _Prepared())
+        prepared = self._prepared.pop(channel, None) or _Prepared()
         request = ProgramRequest(
             kind=kind,
             command=command,
@@ -117,4 +118,4 @@ class SessionChannels:
         self._programs.pop(channel.get_id(), None)
 
     def _of(self, channel: Channel) -> _Prepared:
-        return self._prepared.setdefault(channel.get_id(), _Prepared())
+        return self._prepared.setdefault(channel, _Prepared())
