@@ -66,7 +66,6 @@ class ChannelProgram:
         self._is_window_full = False
         self._size: tuple[int, int] | None = None
         self._exited_at: float | None = None
-        self.has_failed_to_start = False
 
     def begin(self, record: Callable[[], RecordedTerminal | None], over: Callable[[], None]) -> None:
         """Start its thread, which calls these: at the start of a terminal, and at last."""
@@ -149,7 +148,6 @@ class ChannelProgram:
             self._channel.close()
 
     def _say_why_not(self, refusal: CannotStart) -> None:
-        self.has_failed_to_start = True
         self._channel.settimeout(_FAREWELL_SECONDS)
         try:
             self._channel.sendall_stderr(f"{refusal.message}\r\n".encode())

@@ -7,47 +7,37 @@ threads of programs. What the transport's thread asks of the loop is bounded in 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import functools
 import io
 import logging
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import paramiko
 from paramiko.channel import Channel
 from paramiko.common import OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_FAILED_RESOURCE_SHORTAGE
 
-from edge_agent.ssh.agent_forwarding import AgentForwarding
 from edge_agent.ssh.authentication import Authentication
-from edge_agent.ssh.channel_program import ChannelProgram
+from edge_agent.ssh.bridge import Bridge
 from edge_agent.ssh.deeds import Deeds
-from edge_agent.ssh.forwarding import Forwarding
+from edge_agent.ssh.forwardings import Forwardings
 from edge_agent.ssh.interface import Interface
-from edge_agent.ssh.pool import Pool
 from edge_agent.ssh.programs import TerminalRequest
 from edge_agent.ssh.recording import RecordedTerminal
-from edge_agent.ssh.remote_forwarding import RemoteForwarding
 from edge_agent.ssh.session import Session
-from edge_agent.ssh.session_channels import SessionChannels
+from edge_agent.ssh.session_channels import SessionChannels, Wish
 from edge_agent.ssh.surroundings import Surroundings
 from edge_agent.ssh.transport import DirectConnection, Transport
 from edge_agent.ssh.wire_socket import WireSocket
-from edge_wire.errors import EdgeError
-from edge_wire.tasks import OwnedTasks
 from edge_wire.v1 import ssh_pb2 as pb
 
 log = logging.getLogger(__name__)
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # it logs what clients do as errors, with tracebacks
 
-Result = TypeVar("Result")
-
-_LOOP_SECONDS = 5.0
-"""What the transport's thread waits for the loop at most, the admin's answer aside."""
 _SILENT_INTERVALS = 10
 """A client that has answered nothing for so many of them is gone; one that is merely suspended may come back."""
 _FAREWELL_SECONDS = 2.0
@@ -61,35 +51,30 @@ class Connection:
         settings = surroundings.settings
         self._origin = origin
         self._surroundings = surroundings
-        self._loop = surroundings.loop
+        self._bridge = Bridge(surroundings.loop)
         self._addresses = _addresses(connection, origin)
         self._wire = WireSocket(connection)
         self._transport = Transport(self._wire, self, attempts=settings.attempts, keepalive=settings.keepalive)
         for kind in ("ed25519", "ecdsa"):
             self._transport.add_server_key(_host_key(kind, surroundings.host_keys.private(kind)))
         self.authentication = Authentication(
-            ask=surroundings.ask, loop=self._loop, origin=origin, attempts=settings.attempts
+            ask=surroundings.ask, loop=surroundings.loop, origin=origin, attempts=settings.attempts
         )
         self.session: Session | None = None
         self._deeds = Deeds()
-        self._pool = Pool(2 * settings.max_channels)
-        self._tasks = OwnedTasks(log, "a part of an SSH connection failed")
-        self._forwarding = Forwarding(policy=surroundings.policy, deeds=self._deeds, pool=self._pool.get)
-        self._remote = RemoteForwarding(
-            transport=self._transport,
-            forwarding=self._forwarding,
+        self._forwardings = Forwardings(
+            self._transport,
+            policy=surroundings.policy,
+            bridge=self._bridge,
             deeds=self._deeds,
             max_connections=settings.max_channels,
         )
-        self._agent = AgentForwarding(transport=self._transport, forwarding=self._forwarding)
         self.channels = SessionChannels(
             allowed_variables=settings.environment,
             hidden_variables=settings.hidden,
             deeds=self._deeds,
             record=self._record,
         )
-        self._connecting = 0
-        """Connections that are being opened for the client."""
         self._reason = ""
         """Why it ends without a login, where the client's own doing does not tell."""
         self._outcome = ""
@@ -105,8 +90,8 @@ class Connection:
 
     async def run(self) -> None:
         """Serve it until nothing of it is left. It has been counted as entered."""
-        grace = self._loop.call_later(self._surroundings.settings.login_grace.total_seconds(), self._give_up)
-        watch = self._loop.create_task(self._watch_for_silence())
+        grace = self._bridge.loop.call_later(self._surroundings.settings.login_grace.total_seconds(), self._give_up)
+        watch = self._bridge.loop.create_task(self._watch_for_silence())
         try:
             self._transport.start_server(threading.Event(), Interface(self))
             await self._is_transport_over.wait()
@@ -147,10 +132,7 @@ class Connection:
             self._program_ended.clear()
             if self.channels.are_running:
                 await self._program_ended.wait()
-        await self._remote.stop()
-        await self._agent.stop()
-        await self._tasks.stop()
-        await self._pool.stop()
+        await self._forwardings.stop()
         self._wire.release()
 
     def _report_the_end(self) -> None:
@@ -190,7 +172,7 @@ class Connection:
             return False
         self.session = session
         session.begin()
-        self._on_loop_soon(self._surroundings.offline_keys.remember, login.question, login.answer)
+        self._bridge.soon(self._surroundings.offline_keys.remember, login.question, login.answer)
         return True
 
     def proof_failed(self) -> None:
@@ -204,7 +186,7 @@ class Connection:
     def transport_over(self, had_open_channels: bool) -> None:
         """The transport's thread is about to end."""
         self._had_open_channels = had_open_channels
-        self._on_loop_soon(self._is_transport_over.set)
+        self._bridge.soon(self._is_transport_over.set)
 
     def connection_asked(self, request: DirectConnection) -> None:
         """The client wants a connection to somewhere."""
@@ -214,57 +196,38 @@ class Connection:
         elif not self.has_room_for_a_channel:
             self._transport.refuse(request, OPEN_FAILED_RESOURCE_SHORTAGE, "too many channels")
         else:
-            self._on_loop_soon(lambda: self._tasks.spawn(self._connect(request)))
-
-    async def _connect(self, request: DirectConnection) -> None:
-        self._connecting += 1
-        try:
-            await self._forwarding.connect(self._transport, request)
-        finally:
-            self._connecting -= 1
+            self._forwardings.connect(request)
 
     # --- what a client may ask for after the login; in the transport's thread
 
     @property
     def has_room_for_a_channel(self) -> bool:
         """Whether it may open one more."""
-        return max(self._transport.channel_count, self._connecting) < self._surroundings.settings.max_channels
+        return (
+            max(self._transport.channel_count, self._forwardings.connecting) < self._surroundings.settings.max_channels
+        )
 
     def start_program(self, channel: Channel, kind: Literal["shell", "exec", "subsystem"], command: bytes) -> bool:
         """Start what a channel is for."""
         assert self.session is not None
-        return self.channels.start(
-            channel,
-            kind,
-            command,
-            local=self.session.local,
-            environment=self._environment(),
-            over=self._program_over,
-        )
+        wish = Wish(kind=kind, command=command, local=self.session.local, environment=self._environment())
+        return self.channels.start(channel, wish, over=self._program_over)
 
     def open_remote_port(self, address: str, port: int) -> int:
         """Listen for the client; returns the port, or 0 when that cannot be."""
         assert self.session is not None
         account = self.session.local.account
-        if account is None:
-            return 0
-        return self._on_loop(self._remote.open(address, port, is_root=account.uid == 0)) or 0
+        return self._forwardings.open_port(address, port, account) if account is not None else 0
 
     def close_remote_port(self, address: str, port: int) -> None:
         """Listen no more."""
-        self._on_loop(self._remote.close(address, port))
+        self._forwardings.close_port(address, port)
 
     def open_agent(self) -> bool:
         """Offer the client's agent to its programs."""
         assert self.session is not None
         account = self.session.local.account
-        if account is None:
-            return False
-        self._on_loop(self._agent.open(account))
-        if not self._agent.path:
-            return False
-        self._deeds.add_forwarding("agent")
-        return True
+        return self._forwardings.open_agent(account) if account is not None else False
 
     def _environment(self) -> Mapping[str, str]:
         client, client_port, server, server_port = self._addresses
@@ -272,35 +235,20 @@ class Connection:
             "SSH_CONNECTION": f"{client} {client_port} {server} {server_port}",
             "SSH_CLIENT": f"{client} {client_port} {server_port}",
         }
-        return environment | ({"SSH_AUTH_SOCK": self._agent.path} if self._agent.path else {})
+        agent = self._forwardings.agent_path
+        return environment | ({"SSH_AUTH_SOCK": agent} if agent else {})
 
     def _record(self, terminal: TerminalRequest) -> RecordedTerminal | None:
         assert self.session is not None
         return self.session.record(terminal)
 
-    def _program_over(self, channel: Channel, _program: ChannelProgram) -> None:
+    def _program_over(self, channel: Channel) -> None:
         """In the program's thread."""
         assert self.session is not None
         self.channels.forget(channel)
-        self._on_loop_soon(self._program_ended.set)
+        self._bridge.soon(self._program_ended.set)
         if self.session.local.account is None:
-            self._on_loop_soon(self._loop.call_later, _FAREWELL_SECONDS, self.end, self.session.local.outcome)
-
-    # --- between the threads
-
-    def _on_loop_soon(self, call: Callable[..., object], *arguments: Any) -> None:
-        with suppress(RuntimeError):  # the loop is over
-            self._loop.call_soon_threadsafe(call, *arguments)
-
-    def _on_loop(self, work: Coroutine[Any, Any, Result]) -> Result | None:
-        """Do this on the loop and wait for it, from another thread; None when it failed."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result(_LOOP_SECONDS)
-        except (EdgeError, OSError, TimeoutError, concurrent.futures.CancelledError) as error:
-            log.debug("a client did not get what it asked for: %s", type(error).__name__)
-            future.cancel()
-            return None
+            self._bridge.soon(self._bridge.loop.call_later, _FAREWELL_SECONDS, self.end, self.session.local.outcome)
 
 
 @functools.lru_cache(maxsize=8)

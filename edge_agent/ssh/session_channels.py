@@ -4,6 +4,7 @@ the programs that run. Called in the transport's thread where nothing else is sa
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,17 @@ _VALUE_LIMIT = 4096
 """Bytes."""
 _KIND = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 _MODES_LIMIT = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a client wants of a channel, and as whom."""
+
+    kind: Literal["shell", "exec", "subsystem"]
+    command: bytes
+    local: LocalAccount
+    environment: Mapping[str, str] = field(repr=False)
+    """What the connection adds to what the client set."""
 
 
 @dataclass
@@ -83,33 +95,25 @@ class SessionChannels:
         program.resize(columns, rows)
         return True
 
-    def start(
-        self,
-        channel: Channel,
-        kind: Literal["shell", "exec", "subsystem"],
-        command: bytes,
-        *,
-        local: LocalAccount,
-        environment: Mapping[str, str],
-        over: Callable[[Channel, ChannelProgram], None],
-    ) -> bool:
+    def start(self, channel: Channel, wish: Wish, *, over: Callable[[Channel], None]) -> bool:
         """Start a program, in a thread that calls `over` at last; no second one on the same channel."""
         if channel.get_id() in self._programs:
             return False
         prepared = self._prepared.pop(channel, None) or _Prepared()
+        terminal = prepared.terminal
         request = ProgramRequest(
-            kind=kind,
-            command=command,
-            terminal=prepared.terminal,
-            environment={**prepared.environment, **environment},
+            kind=wish.kind,
+            command=wish.command,
+            terminal=terminal,
+            environment={**prepared.environment, **wish.environment},
         )
-        self._deeds.add_program(kind, command)
-        program = ChannelProgram(channel, lambda: programs.start(request, local, self._hidden_variables), self._deeds)
+        self._deeds.add_program(wish.kind, wish.command)
+        start = functools.partial(programs.start, request, wish.local, self._hidden_variables)
+        program = ChannelProgram(channel, start, self._deeds)
         self._programs[channel.get_id()] = program
-        terminal = request.terminal
         program.begin(
             record=lambda: self._record(terminal) if terminal is not None else None,
-            over=lambda: over(channel, program),
+            over=lambda: over(channel),
         )
         return True
 

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="attr-defined,misc"
 """paramiko's transport, made fit for untrusted clients and for what OpenSSH's client expects.
 
-The stubs of paramiko leave out what is not public, and a server needs some of it; this file is the only one that does.
-What is changed, and why:
+The stubs of paramiko leave out what is not public, and a server needs some of it; this file and
+`login_exchange` are the only ones that do. What is changed, and why:
 
 - Only modern algorithms, and the usual name of curve25519.
 - Sizes and counts that a client names are bounded before anything is allocated or looped over.
@@ -24,15 +24,11 @@ from typing import Any, Protocol, cast
 import paramiko
 from paramiko.channel import Channel
 from paramiko.common import (
-    AUTH_FAILED,
-    AUTH_SUCCESSFUL,
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
     MSG_CHANNEL_REQUEST,
     MSG_CHANNEL_WINDOW_ADJUST,
-    MSG_SERVICE_REQUEST,
-    MSG_USERAUTH_REQUEST,
     cMSG_CHANNEL_OPEN_FAILURE,
     cMSG_CHANNEL_OPEN_SUCCESS,
     cMSG_CHANNEL_REQUEST,
@@ -42,6 +38,8 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message
 
 from edge_agent.ssh import algorithms
+from edge_agent.ssh.login_exchange import LoginExchange
+from edge_agent.ssh.packetizer import Packed, Packetizer
 from edge_agent.ssh.wire_socket import WireSocket
 
 log = logging.getLogger(__name__)
@@ -50,17 +48,12 @@ log = logging.getLogger(__name__)
 # this name; we understand it as OpenSSH's does.
 _VERSION = "SSH-2.0-OpenSSH_edge"
 _WINDOW = 2 * 1024 * 1024
-_PACKET_LIMIT_BEFORE_LOGIN = 256 * 1024
-_PACKET_LIMIT = 4 * 1024 * 1024
-"""Larger than what any kernel takes as one command line, so that such a command is refused and nothing breaks."""
-_LINE_LIMIT = 255
-"""Bytes of a version, RFC 4253, section 4.2."""
-_KEY_LIMIT = 16 * 1024
-
-
 _DATA_HEAD = Struct(">BII")
 _ERROR_HEAD = Struct(">BIII")
+_STDERR = 1
+"""RFC 4254, section 5.2."""
 _OVERHEAD = 64
+"""Bytes of a packet that are no data, at most."""
 
 
 class ChannelWatcher(Protocol):
@@ -134,7 +127,7 @@ class Transport(paramiko.Transport):
         self._held_channels: dict[int, Channel] = {}
         """paramiko itself holds them weakly."""
         self._watchers: dict[int, ChannelWatcher] = {}
-        self._postponed: list[Message | _Packed] = []
+        self._postponed: list[Message | Packed] = []
         self._is_client_closing = self._had_open_channels = False
         self._channel_handler_table = {
             **paramiko.Transport._channel_handler_table,  # noqa: SLF001
@@ -206,9 +199,11 @@ class Transport(paramiko.Transport):
             if size <= 0:
                 raise TimeoutError
             channel.out_window_size -= size
-        head = _ERROR_HEAD.pack(95, channel.remote_chanid, 1, size) if is_error else b""
-        head = head or _DATA_HEAD.pack(94, channel.remote_chanid, size)
-        self._send_user_message(_Packed(b"".join((head, data[:size]))))
+        if is_error:
+            head = _ERROR_HEAD.pack(MSG_CHANNEL_EXTENDED_DATA, channel.remote_chanid, _STDERR, size)
+        else:
+            head = _DATA_HEAD.pack(MSG_CHANNEL_DATA, channel.remote_chanid, size)
+        self._send_user_message(Packed(b"".join((head, data[:size]))))
         return size
 
     def send_exit_signal(self, channel: Channel, name: str) -> None:
@@ -248,12 +243,12 @@ class Transport(paramiko.Transport):
 
     def _parse_newkeys(self, m: Message) -> None:
         if self.auth_handler is None:
-            self.auth_handler = _AuthHandler(self)
+            self.auth_handler = LoginExchange(self)
         super()._parse_newkeys(m)
         while self._postponed and self.clear_to_send.is_set():
             self._send_message(self._postponed.pop(0))
 
-    def _send_user_message(self, data: Message | _Packed) -> None:
+    def _send_user_message(self, data: Message | Packed) -> None:
         if threading.current_thread() is self and self.active and not self.clear_to_send.is_set():
             self._postponed.append(data)
             return
@@ -314,106 +309,3 @@ class Transport(paramiko.Transport):
             watcher.signal(message.get_text())
         else:
             watcher.output_unwanted()
-
-
-class _Packed(bytes):
-    """A message that needs no more packing."""
-
-    def asbytes(self) -> bytes:
-        return self
-
-
-class Packetizer(paramiko.packet.Packetizer):
-    """Bounds what a client makes us read, and starts no thread for a time-out that its connection has anyway."""
-
-    may_send_much = False
-    is_ended_by_client = False
-    """It closed its connection, in whatever state."""
-
-    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
-        if n > (_PACKET_LIMIT if self.may_send_much else _PACKET_LIMIT_BEFORE_LOGIN):
-            raise paramiko.SSHException("a packet is too large")
-        try:
-            return super().read_all(n, check_rekey)
-        except (EOFError, ConnectionError):
-            self._note_end()
-            raise
-
-    def write_all(self, out: Any) -> None:
-        try:
-            super().write_all(out)
-        except EOFError:
-            self._note_end()
-            raise
-
-    def _note_end(self) -> None:
-        self.is_ended_by_client = not self.closed
-
-    def readline(self, timeout: float) -> str:
-        """The client's version, which is the first thing that it says (RFC 4253, section 4.2)."""
-        line = bytearray()
-        while not line.endswith(b"\n"):
-            line += self.read_all(1)
-            if len(line) > _LINE_LIMIT or not b"SSH-".startswith(line[:4]):
-                raise paramiko.SSHException("this is not the SSH protocol")
-        return line.rstrip(b"\r\n").decode("utf-8", "replace")
-
-    def start_handshake(self, timeout: float) -> None:
-        """Its connection ends a client that says nothing."""
-
-
-class _AuthHandler(paramiko.auth_handler.AuthHandler):
-    """Keys and passwords. What is no proof at all is not counted once; too many failures end the connection."""
-
-    transport: Transport
-
-    def __init__(self, transport: Transport) -> None:
-        super().__init__(transport)
-        self._failures = 0
-        self._has_asked_for_methods = False
-
-    @property
-    def _server_handler_table(self) -> dict[int, Any]:
-        return {
-            MSG_SERVICE_REQUEST: self._parse_service_request,
-            MSG_USERAUTH_REQUEST: self._parse_userauth_request,
-        }
-
-    def _parse_userauth_request(self, m: Message) -> None:
-        user, _, method = m.get_text(), m.get_text(), m.get_text()
-        if method == "publickey" and not self.authenticated and not self._is_a_key(m):
-            # paramiko would end the connection, and with it the keys that the client offers next.
-            self._send_auth_result(user, method, AUTH_FAILED)
-            return
-        m.rewind()
-        super()._parse_userauth_request(m)
-
-    def _is_a_key(self, m: Message) -> bool:
-        m.get_boolean()
-        algorithm, blob = m.get_text(), m.get_string()
-        if algorithm not in algorithms.USER_KEYS or len(blob) > _KEY_LIMIT:
-            return False
-        try:
-            return self._generate_key_from_request(algorithm, blob) is not None
-        except Exception:  # whatever the libraries make of bytes that a client chose
-            return False
-
-    def _send_auth_result(self, username: str, method: str, result: int) -> None:
-        if result == AUTH_SUCCESSFUL and not self.transport.owner.logged_in(username, method):
-            self._disconnect_no_more_auth()
-            return
-        if result != AUTH_SUCCESSFUL:
-            self._count_failure(method)
-        else:
-            self.transport.packetizer.may_send_much = True
-        self.auth_fail_count = 0  # we count
-        super()._send_auth_result(username, method, result)
-        if self._failures >= self.transport.attempts:
-            self._disconnect_no_more_auth()
-
-    def _count_failure(self, method: str) -> None:
-        if method == "none" and not self._has_asked_for_methods:
-            self._has_asked_for_methods = True
-            return
-        self._failures += 1
-        self.transport.owner.proof_failed()
