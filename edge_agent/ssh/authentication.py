@@ -57,6 +57,10 @@ class Authentication:
         self.had_no_admin = False
         """A question could not be answered."""
 
+    def introduce(self, user: str) -> None:
+        """Who the client says it is."""
+        self.user = bounded(user, _USER_LIMIT)
+
     def approves_key(self, user: str, blob: bytes) -> bool:
         """Whether this key may log in; its signature is checked elsewhere."""
         self.last = self._approved.get((user, blob))
@@ -85,7 +89,7 @@ class Authentication:
             pending.cancel()
 
     def _decide(self, question: pb.SshQuestion, method: str, fingerprint: str) -> Login | None:
-        self.user = bounded(question.user, _USER_LIMIT)
+        self.introduce(question.user)
         if len(question.user.encode()) > _USER_LIMIT or self._questions_left <= 0:
             return None
         self._questions_left -= 1

@@ -38,7 +38,7 @@ from edge_wire.v1 import ssh_pb2 as pb
 log = logging.getLogger(__name__)
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # it logs what clients do as errors, with tracebacks
 
-_SILENT_INTERVALS = 10
+_SILENT_INTERVALS = 20
 """A client that has answered nothing for so many of them is gone; one that is merely suspended may come back."""
 _FAREWELL_SECONDS = 2.0
 """How long a client whose account cannot be used has to read why."""
@@ -164,7 +164,7 @@ class Connection:
     def logged_in(self, user: str, method: str) -> bool:
         """A proof was valid; returns whether the login may happen."""
         login = self.authentication.last
-        if login is None or self._outcome:
+        if self._outcome or login is None or (login.question.user, login.method) != (user, method):
             return False
         session = Session(login, self._surroundings, self._deeds)
         if not self._surroundings.limits.log_in(self._origin.address):

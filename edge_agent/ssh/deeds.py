@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from edge_wire.names import printable
 from edge_wire.v1 import ssh_pb2 as pb
 
 _LIST_LIMIT = 100
@@ -52,6 +53,6 @@ class Deeds:
 
 
 def _text(raw: bytes) -> str:
-    """Replaced characters are longer than what they replace, so it is cut twice."""
-    text = raw[:_TEXT_LIMIT].decode("utf-8", "replace")
+    """One safe line. What is made visible is longer than before, so it is cut twice."""
+    text = printable(raw[:_TEXT_LIMIT].decode("utf-8", "replace"), _TEXT_LIMIT)
     return text.encode()[:_TEXT_LIMIT].decode("utf-8", "ignore")

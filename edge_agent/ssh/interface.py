@@ -41,7 +41,7 @@ class Interface(paramiko.ServerInterface):
         return "publickey,password"
 
     def check_auth_none(self, username: str) -> int:
-        self._connection.authentication.user = username[:255]
+        self._connection.authentication.introduce(username)
         return AUTH_FAILED
 
     def check_auth_password(self, username: str, password: str) -> int:

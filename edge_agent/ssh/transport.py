@@ -121,6 +121,7 @@ class Transport(paramiko.Transport):
         super().__init__(cast("Any", connection), packetizer_class=Packetizer)
         self._preferred_kex = tuple(name for name in algorithms.KEY_EXCHANGES if name in self._kex_info)
         self.local_version = _VERSION
+        self.name = "ssh-transport"
         self.owner = owner
         self.attempts = attempts
         self.packetizer.set_keepalive(keepalive.total_seconds(), self._ask_for_life)

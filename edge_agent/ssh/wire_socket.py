@@ -71,9 +71,8 @@ class WireSocket:
 
 
 def _watch_the_other_end(connection: socket.socket) -> None:
-    """A machine that vanished is noticed within two minutes, whether we write or not; a client that is merely
-    suspended is not ended, because its kernel answers."""
+    """A machine that vanished is noticed within two minutes; a client that is merely suspended is not ended, because
+    its kernel answers. No TCP_USER_TIMEOUT: it ends suspended ones that have not taken all that was sent."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000)

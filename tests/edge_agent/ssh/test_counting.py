@@ -82,9 +82,12 @@ def test_a_key_is_good_from_its_last_verification_on() -> None:
     keys = OfflineKeys(timedelta(hours=1), clock)
     keys.remember(question(), ANSWER)
     clock.offset = timedelta(minutes=50)
-    keys.remember(question(), ANSWER)
+    keys.remember(question(), pb.SshAnswer(is_verified=True, local_account="www", credential_id="c-1"))
     clock.offset = timedelta(minutes=100)
-    assert keys.find(question()) == ANSWER
+    found = keys.find(question())
+    assert found == ANSWER
+    assert found is not None
+    keys.remember(question(), found)
     clock.offset = timedelta(minutes=120)
     assert keys.find(question()) is None
     clock.offset = timedelta(minutes=-10)
@@ -126,11 +129,12 @@ def test_places_are_given_back() -> None:
 async def test_deeds_are_bounded_and_readable() -> None:
     deeds = Deeds()
     for number in range(101):
-        deeds.add_program("exec", b"\xff\0" + str(number).encode() + b"x" * 300_000)
+        deeds.add_program("exec", b"\xff\0\x1b[2J" + str(number).encode() + b"x" * 300_000)
         deeds.add_forwarding("local", f"host:{number}")
         deeds.add_forwarding("local", "host:0")
     await asyncio.gather(*[asyncio.to_thread(deeds.count, received=1, sent=2) for _ in range(50)])
     copy = deeds.copy()
     assert (len(copy.programs), len(copy.forwardings), copy.is_cut) == (100, 100, True)
     assert max(len(text.encode()) for text in copy.programs) <= 1024
+    assert all(text.isprintable() for text in copy.programs)
     assert (copy.bytes_received, copy.bytes_sent) == (50, 100)
