@@ -113,6 +113,8 @@ class Connection:
 
     def hangs_on(self, credential_id: str) -> bool:
         """Whether its login, or one that it is about to do, is by this credential."""
+        if self.session is not None:
+            return self.session.credential_id == credential_id
         return credential_id in self.authentication.credential_ids
 
     def _give_up(self) -> None:

@@ -24,6 +24,9 @@ from tests.support.eventually import eventually
 
 BASH = "exec env PS1='$ ' bash --norc --noprofile --noediting -i"
 
+SLEEP = f"sleep {1_000_000 + os.getpid()}".encode()
+"""A command line that no other test has."""
+
 
 class Screen:
     """The terminal at which somebody sits who uses `ssh`."""
@@ -42,8 +45,8 @@ class Screen:
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
         self.process.send_signal(signal.SIGWINCH)
 
-    async def shows(self, text: bytes) -> None:
-        """Wait until this appears behind what was waited for before."""
+    async def shows(self, text: bytes) -> bytes:
+        """Wait until this appears behind what was waited for before; returns what is between."""
 
         def has_appeared() -> bool:
             with contextlib.suppress(BlockingIOError, OSError):
@@ -54,7 +57,8 @@ class Screen:
             await eventually(has_appeared)
         except AssertionError as error:
             raise AssertionError(self._text) from error
-        self._text = self._text.partition(text)[2]
+        before, _, self._text = self._text.partition(text)
+        return before
 
 
 @asynccontextmanager
@@ -101,13 +105,13 @@ async def test_a_shell_is_a_login_shell(node: SshNode) -> None:
 async def test_jobs_are_controlled(node: SshNode) -> None:
     async with sitting_at(node, BASH) as screen:
         await screen.shows(b"$ ")
-        screen.type(b"sleep 1002\n")
+        screen.type(SLEEP + b"\n")
         await eventually(lambda: _is_in_front())
         screen.type(b"\x1a")
         await screen.shows(b"Stopped")
         await screen.shows(b"$ ")
         screen.type(b"fg\n")
-        await screen.shows(b"sleep 1002\r\n")
+        await screen.shows(SLEEP + b"\r\n")
         screen.type(b"\x03")
         await screen.shows(b"$ ")
         screen.type(b"echo status:$?\n")
@@ -118,7 +122,7 @@ def _is_in_front() -> bool:
     """Whether something sleeps for so many seconds, which no other test does."""
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if entry.read_bytes() == b"sleep\x001002\x00":
+            if entry.read_bytes() == SLEEP.replace(b" ", b"\0") + b"\0":
                 return True
     return False
 
@@ -135,19 +139,12 @@ async def test_a_program_of_the_whole_screen_works(node: SshNode, tmp_path: Path
 async def test_closing_the_terminal_ends_what_was_put_into_the_background(node: SshNode) -> None:
     async with sitting_at(node, BASH) as screen:
         await screen.shows(b"$ ")
-        screen.type(b"(trap '' HUP; exec sleep 1001) & echo pid:$!:\n")
+        screen.type(b"(trap '' HUP; exec sleep 1000) & echo p''id:$!:\n")
         await screen.shows(b"pid:")
+        pid = int(await screen.shows(b":"))
         screen.process.kill()
     assert (await node.admin.end_of_a_session()).outcome == "connection_lost"
-    left = [entry for entry in Path("/proc").glob("[0-9]*/cmdline") if _read(entry) == b"sleep\x001001\x00"]
-    assert left == []
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    assert not Path(f"/proc/{pid}").exists()
 
 
 async def test_the_end_of_input_is_typed_on_a_terminal(node: SshNode) -> None:
