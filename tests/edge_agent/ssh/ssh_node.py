@@ -239,3 +239,11 @@ async def eventually_as_before(before: Mapping[str, int]) -> None:
         return True
 
     await eventually(is_as_before, what="nothing to be left behind")
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that is over and merely not reaped by its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

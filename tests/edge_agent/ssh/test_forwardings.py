@@ -17,7 +17,7 @@ import pytest
 from edge_wire.listener import ListenAddress, Listener
 from edge_wire.sockets import SocketStream
 from edge_wire.v1 import ssh_pb2 as pb
-from tests.edge_agent.ssh.ssh_node import Ssh, SshNode, ssh_node
+from tests.edge_agent.ssh.ssh_node import Ssh, SshNode, lives, ssh_node
 from tests.support.eventually import eventually
 from tests.support.local_ports import free_port
 from tests.support.services import a_service, echo
@@ -229,7 +229,7 @@ async def test_a_tunnel_that_breaks_ends_its_session(node: SshNode) -> None:
     ):
         pid = int(await ssh.until(b"\n"))
         await ssh.kill()
-        await eventually(lambda: not Path(f"/proc/{pid}").exists())
+        await eventually(lambda: not lives(pid))
         assert (await node.admin.end_of_a_session()).outcome == "connection_lost"
 
 

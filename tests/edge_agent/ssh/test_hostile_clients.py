@@ -12,7 +12,7 @@ import paramiko
 import pytest
 from paramiko.message import Message
 
-from tests.edge_agent.ssh.ssh_node import SshNode, eventually_as_before, ssh_node, what_is_there
+from tests.edge_agent.ssh.ssh_node import SshNode, eventually_as_before, lives, ssh_node, what_is_there
 from tests.support.eventually import eventually
 
 VERSION = b"SSH-2.0-test\r\n"
@@ -191,7 +191,7 @@ async def test_a_session_that_is_cut_ends(node: SshNode) -> None:
     async with node.running("echo $$; exec sleep 1000") as ssh:
         pid = int(await ssh.until(b"\n"))
         await ssh.kill()
-        await eventually(lambda: not Path(f"/proc/{pid}").exists())
+        await eventually(lambda: not lives(pid))
     assert (await node.admin.end_of_a_session()).outcome == "connection_lost"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from tests.edge_agent.ssh.ssh_node import CREDENTIAL, PASSWORD, USER, SshNode, new_key, ssh_node
+from tests.edge_agent.ssh.ssh_node import CREDENTIAL, PASSWORD, USER, SshNode, lives, new_key, ssh_node
 from tests.support.eventually import eventually
 
 
@@ -178,7 +178,7 @@ async def test_a_revoked_login_ends_in_the_middle_of_its_session(node: SshNode) 
         assert {live.credential_id for live in node.server.live()} == {CREDENTIAL, "key-2"}
         node.server.end([CREDENTIAL, "never-heard-of"])
         assert (await ssh.wait())[0] == 255
-        await eventually(lambda: not Path(f"/proc/{pid}").exists())
+        await eventually(lambda: not lives(pid))
         assert (await node.admin.end_of_a_session()).outcome == "revoked"
         await unconcerned.type(b"still here\n")
         await unconcerned.until(b"still here\n")
@@ -189,7 +189,7 @@ async def test_stopping_ends_every_session(node: SshNode) -> None:
     async with node.running("echo $$; sleep 1000; :") as ssh:
         pid = int(await ssh.until(b"\n"))
         await node.server.stop()
-        assert not Path(f"/proc/{pid}").exists()
+        assert not lives(pid)
         assert (await ssh.wait())[0] == 255
     assert (await node.admin.end_of_a_session()).outcome == "node_stopped"
     assert node.server.live() == []

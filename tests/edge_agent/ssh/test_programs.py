@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge_agent.ssh.ssh_node import USER, SshNode, ssh_node
+from tests.edge_agent.ssh.ssh_node import USER, SshNode, lives, ssh_node
 from tests.support.eventually import eventually
 
 
@@ -63,7 +63,7 @@ async def test_the_end_follows_the_command_and_not_what_it_left_behind(node: Ssh
     done = await node.run("sleep 30 & echo $!")
     pid = int(done.text)
     assert done.code == 0
-    assert Path(f"/proc/{pid}").exists(), "what was put into the background lives on"
+    assert lives(pid), "what was put into the background lives on"
     os.kill(pid, 9)
 
 
@@ -125,7 +125,7 @@ async def test_an_unknown_subsystem_is_refused(node: SshNode) -> None:
 async def test_a_client_that_vanishes_takes_all_of_its_command_with_it(node: SshNode) -> None:
     async with node.running("sh -c 'trap \"\" HUP; echo $$; sleep 1000; :' & sleep 1000") as ssh:
         pid = int(await ssh.until(b"\n"))
-    await eventually(lambda: not Path(f"/proc/{pid}").exists())
+    await eventually(lambda: not lives(pid))
     assert (await node.admin.end_of_a_session()).outcome == "connection_lost"
 
 
@@ -136,7 +136,7 @@ async def test_closing_one_of_several_channels_ends_only_its_program(node: SshNo
         await master.until(b"here\n")
         async with node.running("echo $$; exec sleep 1000", options=control) as ssh:
             pid = int(await ssh.until(b"\n"))
-        await eventually(lambda: not Path(f"/proc/{pid}").exists())
+        await eventually(lambda: not lives(pid))
         await master.type(b"still here\n")
         await master.until(b"still here\n")
 

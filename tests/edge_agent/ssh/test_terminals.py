@@ -19,7 +19,7 @@ import pytest
 
 from edge_agent.ssh.recording import Recordings
 from edge_agent.ssh.terminal_modes import parse_modes
-from tests.edge_agent.ssh.ssh_node import SshNode, ssh_node
+from tests.edge_agent.ssh.ssh_node import SshNode, lives, ssh_node
 from tests.support.eventually import eventually
 
 BASH = "exec env PS1='$ ' bash --norc --noprofile --noediting -i"
@@ -144,7 +144,7 @@ async def test_closing_the_terminal_ends_what_was_put_into_the_background(node: 
         pid = int(await screen.shows(b":"))
         screen.process.kill()
     assert (await node.admin.end_of_a_session()).outcome == "connection_lost"
-    assert not Path(f"/proc/{pid}").exists()
+    assert not lives(pid)
 
 
 async def test_the_end_of_input_is_typed_on_a_terminal(node: SshNode) -> None:
