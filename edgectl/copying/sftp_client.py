@@ -6,15 +6,15 @@ Used by one thread. Everything the server sends is untrusted and bounded.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import paramiko
 
-from edge_wire.errors import CopyFailed, CopyUnchecked, NoContact
+from edge_wire.errors import CopyFailed, NoContact
 from edgectl.copying import sftp_wire as wire
-from edgectl.copying.entries import CopyStopped, refused, shown
+from edgectl.copying.entries import CopyStopped, refused
+from edgectl.copying.remote_sums import RemoteSums
 from edgectl.copying.sftp_wire import Attributes, Fields, Refusal, string, u32, u64
 
 _LARGEST_ANSWER = 512 * 1024
@@ -24,15 +24,14 @@ _PATIENCE = 120.0
 """Seconds without a byte from the node."""
 _HASHED_PER_SECOND = 5_000_000
 """What the slowest of nodes still hashes: how long the answer to a check may take."""
-_LONGEST_LINE = 1024
 
 
 class SftpClient:
     """An SFTP session over one SSH connection. Raises NoContact whenever the connection is gone."""
 
     def __init__(self, transport: paramiko.Transport, channel: paramiko.Channel) -> None:
-        self._transport = transport
         self._channel = channel
+        self._sums = RemoteSums(transport)
         self._came = bytearray()
         self._answers: dict[int, tuple[int, bytes] | None] = {}
         """None while a request is under way."""
@@ -58,6 +57,7 @@ class SftpClient:
 
     def close(self) -> None:
         """End the session."""
+        self._sums.close()
         self._channel.close()
 
     def _greet(self) -> None:
@@ -217,7 +217,8 @@ class SftpClient:
     def digest(self, path: bytes, handle: bytes, length: int) -> bytes:
         """SHA-256 of a file's first bytes: by the server, else by a program there. Raises CopyUnchecked, Refusal."""
         asked = string(b"check-file") + string(handle) + string(b"sha256") + u64(0) + u64(length) + u32(0)
-        self._channel.settimeout(_PATIENCE + length / _HASHED_PER_SECOND)
+        patience = _PATIENCE + length / _HASHED_PER_SECOND
+        self._channel.settimeout(patience)
         try:
             told = self.take(self.ask(wire.EXTENDED, asked), wire.EXTENDED_REPLY)
             told.string(), told.string()
@@ -225,22 +226,9 @@ class SftpClient:
         except Refusal as refusal:
             if refusal.code not in (wire.UNSUPPORTED, wire.FAILURE):
                 raise
-            return self._digest_by_program(path, length)
+            return self._sums.digest(path, length, patience=patience)
         finally:
             self._channel.settimeout(_PATIENCE)
-
-    def _digest_by_program(self, path: bytes, length: int) -> bytes:
-        """The path is handed over as stdin's file, so that no odd name changes what is printed."""
-        quoted = shlex.quote(path.decode("latin-1")).encode("latin-1")
-        program = b"head -c %d < %s | sha256sum" % (length, quoted)
-        try:
-            with self._transport.open_session(timeout=_PATIENCE) as channel:
-                channel.settimeout(_PATIENCE + length / _HASHED_PER_SECOND)
-                channel.exec_command(program)
-                printed = channel.makefile("rb").read(_LONGEST_LINE)
-            return bytes.fromhex(printed.split()[0].decode("ascii"))
-        except (OSError, EOFError, paramiko.SSHException, ValueError, IndexError) as error:
-            raise CopyUnchecked(f"{shown(path)}: the node can compute no checksum") from error
 
 
 def _text(fields: Fields) -> str:

@@ -22,6 +22,9 @@ _TAKE = 256 * 1024
 class SshNode:
     """A node whose home directory is `home`."""
 
+    greeting = ""
+    """What the start-up files of the account print before a program runs."""
+
     def __init__(
         self,
         home: Path,
@@ -32,7 +35,7 @@ class SshNode:
         self.home = home
         self._sftp = sftp
         """A program, or what paramiko's own SFTP server serves."""
-        self._can_run = can_run
+        self.can_run = can_run
 
     @contextmanager
     def open(self, node: str = "", user: str = "") -> Iterator[paramiko.Transport]:
@@ -55,14 +58,13 @@ class SshNode:
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, self._sftp)
         elif self._sftp is not None:
             transport.set_subsystem_handler("sftp", _ProgramHandler, self._sftp, self.home)
-        transport.start_server(event=threading.Event(), server=_Server(self.home, can_run=self._can_run))
+        transport.start_server(event=threading.Event(), server=_Server(self))
         return transport
 
 
 class _Server(paramiko.ServerInterface):
-    def __init__(self, home: Path, *, can_run: bool) -> None:
-        self._home = home
-        self._can_run = can_run
+    def __init__(self, node: SshNode) -> None:
+        self._node = node
 
     def get_allowed_auths(self, username: str) -> str:
         return "none"
@@ -74,9 +76,10 @@ class _Server(paramiko.ServerInterface):
         return paramiko.common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        if self._can_run:
-            threading.Thread(target=_run, args=(["sh", "-c", command], self._home, channel), daemon=True).start()
-        return self._can_run
+        if self._node.can_run:
+            argv = ["sh", "-c", f"printf '{self._node.greeting}'\n".encode() + command]
+            threading.Thread(target=_run, args=(argv, self._node.home, channel), daemon=True).start()
+        return self._node.can_run
 
 
 class _ProgramHandler(paramiko.SubsystemHandler):

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,9 +25,10 @@ _SFTP_SERVER = Path(__file__).parents[3] / "edge_agent/ssh/sftp_server.py"
 MIB = 1024 * 1024
 
 
-def our_node(home: Path, *, can_run: bool = True) -> SshNode:
+def our_node(home: Path, *, can_run: bool = True, prefix: Sequence[str] = ()) -> SshNode:
     """A node with the SFTP server that agents have."""
-    return SshNode(home, sftp=[sys.executable, "-I", "-S", "-c", _SFTP_SERVER.read_text()], can_run=can_run)
+    server = [*prefix, sys.executable, "-I", "-S", "-c", _SFTP_SERVER.read_text()]
+    return SshNode(home, sftp=server, can_run=can_run)
 
 
 def random_bytes(size: int) -> bytes:

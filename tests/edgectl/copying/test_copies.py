@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgectl.copying.results import exit_code, failure_lines
-from tests.edgectl.copying.copies import MIB, Copier, Heard, random_bytes
+from tests.edgectl.copying.copies import MIB, Copier, Heard, our_node, random_bytes
 from tests.support.small_disk import SmallDisk
 
 ODD_NAMES = [b"a b", b" ", b"line\nbreak", b"\xff\xfe", b"-r", b"*", b"'\"$(x)`", b"a:b", b"x" * 255, "é".encode()]
@@ -197,6 +197,20 @@ def test_what_cannot_be_copied_is_said_with_its_path(
     assert (result.outcome, result.files, exit_code([result])) == ("failed", 0, 3)
     assert why in result.errors[0].message
     assert all(not name.endswith("edgectl-part") for top in (home, here) for name in os.listdir(top))
+
+
+def test_what_the_account_may_not_do_is_said_with_its_path(home: Path, here: Path) -> None:
+    without = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    copier = Copier(our_node(home, prefix=without))
+    (here / "file").touch()
+    (home / "sealed").mkdir(mode=0o500)
+    (home / "secret").touch(mode=0)
+    put, got = copier.copy("file", "n1:sealed"), copier.copy("n1:secret", ".")
+    assert [result.errors[0].message for result in (put, got)] == [
+        "sealed/file: permission denied",
+        "secret: permission denied",
+    ]
+    assert (exit_code([put]), exit_code([got])) == (3, 3)
 
 
 def test_one_file_that_cannot_be_copied_stops_no_other(copier: Copier, home: Path, here: Path) -> None:

@@ -230,6 +230,16 @@ def test_where_nothing_computes_checksums_a_copy_fails_unless_none_is_wanted(hom
     assert (here / "got").read_bytes() == b"content"
 
 
+def test_what_start_up_files_print_is_no_checksum(home: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Talkative(SshNode):
+        greeting = "hello\n\n"
+
+    Foreign.root = home
+    (here / "file").write_bytes(b"content")
+    Copier(Talkative(home, sftp=Foreign)).must("file", f"n1:{home}/there")
+    assert (home / "there").read_bytes() == b"content"
+
+
 def test_our_own_server_needs_no_program(home: Path, here: Path) -> None:
     (home / "file").write_bytes(b"content")
     Copier(our_node(home, can_run=False)).must("n1:file", "got")
