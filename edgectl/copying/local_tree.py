@@ -125,8 +125,9 @@ class LocalTree:
             mode = (entry.mode | 0o600) & 0o777
             fd = os.open(part_name(name), flags | (0 if resume else os.O_EXCL), mode, dir_fd=parent)
             try:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise refused(path, "what an earlier copy left is no file")
+                found = os.fstat(fd)
+                if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                    raise refused(path, "what an earlier copy left is no file of yours")
                 yield LocalWriting(fd, path, (parent, name), replaced)
             finally:
                 os.close(fd)

@@ -71,7 +71,12 @@ def parse_place(word: str) -> LocalPlace | RemotePlace:
     user, at, named = ("", "", nodes) if nodes.startswith("@") else nodes.rpartition("@")
     if at and not user:
         raise UsageError(f"{quoted(word)} names no account before the @")
-    return RemotePlace(nodes=named, user=user, path=os.fsencode(path))
+    return RemotePlace(nodes=named, user=user, path=os.fsencode(_from_home(path)))
+
+
+def _from_home(path: str) -> str:
+    """SFTP begins in the home directory and knows no tilde."""
+    return path[2:].lstrip("/") or "." if path == "~" or path.startswith("~/") else path
 
 
 def parse_route(words: Sequence[str]) -> Route:

@@ -84,8 +84,11 @@ class Progress:
             return
         self._painted_at = now
         self._is_painted = True
-        self._stream.write(f"{_CLEAR}{self.text()}")
-        self._stream.flush()
+        try:
+            self._stream.write(f"{_CLEAR}{self.text()}")
+            self._stream.flush()
+        except OSError:  # the terminal is gone, the copy is not
+            self._is_shown = self._is_painted = False
 
 
 def _span(seconds: float) -> str:

@@ -127,6 +127,15 @@ def test_content_that_differs_is_a_mismatch_and_replaces_nothing(copier: Copier,
     assert (target / PART).stat().st_size == 0
 
 
+@pytest.mark.root
+def test_what_somebody_else_left_is_not_continued(copier: Copier, home: Path, here: Path) -> None:
+    (home / "file").write_bytes(CONTENT)
+    (here / PART).write_bytes(CONTENT[:HALF])
+    os.chown(here / PART, 65534, 65534)
+    result = copier.copy("n1:file", "file", resume=True)
+    assert result.errors[0].message == "file: what an earlier copy left is no file of yours"
+
+
 def test_a_link_in_the_place_of_the_part_is_not_written_through(copier: Copier, sides: Sides, tmp_path: Path) -> None:
     source, target, words = sides
     (tmp_path / "victim").write_text("untouched")

@@ -55,6 +55,16 @@ def test_it_is_silent_where_there_is_no_terminal() -> None:
     assert stream.getvalue() == ""
 
 
+def test_a_terminal_that_goes_away_ends_the_line_and_nothing_else() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    progress = Progress(Gone(), is_shown=True, clock=Clock())
+    progress.planned("n", files=1, size=1)
+    progress.take_away()
+
+
 def test_names_of_nodes_and_files_cannot_move_the_cursor() -> None:
     progress = Progress(io.StringIO(), is_shown=True, clock=Clock())
     progress.started("n", "\x1b[2J" + "x" * 100)
