@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from edge_wire.connecting import connect
 from edge_wire.egress import Address, EgressPolicy, Target
 from edge_wire.errors import TargetNotResolved, TargetTimedOut, TargetUnreachable
-from edge_wire.sockets import SocketStream, connect
+from edge_wire.sockets import SocketStream
 
 _SELF = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _ADDRESSES_TRIED = 8

@@ -37,6 +37,10 @@ class Joinable(ABC):
         """Whether there is something to give away: it is not closed, and did not break."""
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Have it watched. Raises EdgeError."""
+
+    @abstractmethod
     def give_away(self, heir: Heir, watcher: Watcher) -> Given:
         """Let go of the connection, which has this watcher from now on; `close_write` and `abort` are the heir's, and
         the rest fails."""
@@ -55,7 +59,7 @@ class Heir:
 
     def abort(self, failure: EdgeError | None) -> None:
         """Reset both connections, if they have not ended."""
-        self.joint.abort(failure or StreamBroken("the connection was given up"))
+        self.joint.abort(failure)
 
 
 class Joint:
@@ -64,15 +68,17 @@ class Joint:
     def __init__(
         self, near: Joinable, far: Joinable, *, sent: Count, received: Count, is_bulky: Callable[[], bool]
     ) -> None:
-        """Take both connections. A thread calls the counters once the kernel has taken over."""
+        """Take both connections. A thread calls the counters once the kernel has taken over. Raises EdgeError."""
         self._is_bulky = is_bulky
         self._can_splice = CAN_SPLICE
         self._splicer: Splicer | None = None
         self._loop = asyncio.get_running_loop()
-        self._readiness = readiness()
+        self._readiness = readiness(self._loop)
         self._is_gone = False
         self._waiting: asyncio.Future[None] | None = None
         self._failure: EdgeError | None = None
+        near.prepare()
+        far.prepare()
         ours = near.give_away(Heir(self, NEAR), partial(self._changed, NEAR))
         theirs = far.give_away(Heir(self, FAR), partial(self._changed, FAR))
         self._job = Job(ours, theirs, (sent, received), self._ended)
@@ -96,9 +102,10 @@ class Joint:
 
     async def end(self) -> None:
         """Reset both connections, if they have not ended, and wait until both sockets are closed."""
-        self.abort(StreamBroken("the connection was given up"))
-        with suppress(EdgeError):
-            await self.wait()
+        if not self._is_gone:
+            self.abort(None)
+            with suppress(EdgeError):
+                await self.wait()
 
     def close_write(self, side: int) -> None:
         """End the direction towards one side."""
@@ -108,11 +115,11 @@ class Joint:
             with suppress(OSError):
                 self._job.sockets[side].shutdown(socket.SHUT_WR)
 
-    def abort(self, failure: EdgeError) -> None:
+    def abort(self, failure: EdgeError | None) -> None:
         """Reset both connections, if they have not ended."""
         if self._is_gone:
             return
-        self._failure = self._failure or failure
+        self._failure = self._failure or failure or StreamBroken("the connection was given up")
         if self._splicer is not None:
             self._splicer.give_up(self._job)
         else:
@@ -137,7 +144,7 @@ class Joint:
             self._hand_over()
         elif has_more:
             self._loop.call_soon(self._serve)  # the other connections have their turn
-        else:
+        elif self._job.is_stuck or not self._readiness.is_edge_triggered:
             self._rest()
 
     def _rest(self) -> None:
@@ -155,17 +162,17 @@ class Joint:
             self._can_splice = False
             self._loop.call_soon(self._serve)
             return
-        self._let_go()
+        self._let_go(is_closing=False)
         self._splicer = splicer
         splicer.begin(self._job)
 
     def _close(self, error: OSError | None) -> None:
-        self._let_go()
+        self._let_go(is_closing=True)
         self._job.close(error)
 
-    def _let_go(self) -> None:
+    def _let_go(self, *, is_closing: bool) -> None:
         for connection in self._job.sockets:
-            self._readiness.forget(connection.fileno())
+            self._readiness.forget(connection.fileno(), is_closing=is_closing)
 
     def _ended(self, error: OSError | None) -> None:
         """The sockets are closed, by us or by the thread."""

@@ -1,9 +1,17 @@
-"""A timer for what is put off all the time, such as a ping that every frame puts off."""
+"""Timers that cost next to nothing to set, to put off and to cancel, and that may call a little late.
+
+Most are never due: the ping that every frame puts off, the patience with a client that is done in a millisecond. A
+timer of asyncio's costs as much as what it guards, and leaves a corpse in a heap when it is cancelled.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+_PER_SECOND = 32
+"""All timers that are due within one such part of a second share one of asyncio's."""
 
 
 class LazyTimer:
@@ -15,7 +23,9 @@ class LazyTimer:
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
-        self._handle: asyncio.TimerHandle | None = None
+        self._part: dict[LazyTimer, None] | None = None
+        """The timers that are due together with this one."""
+        self._due = 0
 
     def within(self, seconds: float) -> None:
         """Call after so many seconds, or earlier."""
@@ -23,18 +33,46 @@ class LazyTimer:
 
     def by(self, at: float) -> None:
         """Call at this time of the loop's clock, or earlier."""
-        if self._handle is not None:
-            if self._handle.when() <= at:
+        due = int(at * _PER_SECOND) + 1
+        if self._part is not None:
+            if self._due <= due:
                 return
-            self._handle.cancel()
-        self._handle = asyncio.get_running_loop().call_at(at, self._expire)
+            del self._part[self]
+        self._due = due
+        loop = asyncio.get_running_loop()
+        parts = _of_loops.get(loop)
+        if parts is None:
+            parts = _of_loops[loop] = {}
+        self._part = parts.get(due)
+        if self._part is None:
+            self._part = parts[due] = {}
+            loop.call_at(due / _PER_SECOND, _expire, parts, due)
+        self._part[self] = None
 
     def cancel(self) -> None:
         """Do not call any more."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if self._part is not None:
+            del self._part[self]
+            self._part = None
 
-    def _expire(self) -> None:
-        self._handle = None
+    def expire(self) -> None:
+        """Call, now that it is due."""
+        self._part = None
         self._call()
+
+
+_Parts = dict[int, dict[LazyTimer, None]]
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Parts] = WeakKeyDictionary()
+
+
+def _expire(parts: _Parts, due: int) -> None:
+    part = parts[due]
+    try:
+        while part:
+            timer, _ = part.popitem()
+            timer.expire()
+    finally:
+        if part:  # one of them raised
+            asyncio.get_running_loop().call_soon(_expire, parts, due)
+        else:
+            del parts[due]

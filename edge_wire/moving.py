@@ -57,6 +57,8 @@ class Direction:
         self.sink = sink.connection
         self.is_awake = not source.is_drained or len(sink.unsent) > 0
         """Whether there may be something to move."""
+        self.is_stuck = False
+        """The sink has no room for what this process holds."""
         self.is_over = False
         self.is_last = False
         """The other direction has ended: both connections are closed behind the end of this one."""
@@ -67,11 +69,6 @@ class Direction:
         self._piped = 0
         self._is_source_ending = source.is_ending
         self._is_source_over = False
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether the sink has no room for what this process holds."""
-        return len(self._loose) > 0
 
     def source_changed(self, events: int) -> None:
         """There may be something to read."""
@@ -99,7 +96,7 @@ class Direction:
 
     def _move_through_process(self) -> bool:
         """Returns whether there may be more."""
-        is_all = False
+        is_all = self.is_stuck = False
         try:
             for _ in range(_TURNS):
                 if not self._loose:
@@ -115,6 +112,7 @@ class Direction:
                 self._loose = self._loose[size:]
                 self._count(size)
         except BlockingIOError:
+            self.is_stuck = len(self._loose) > 0
             return False
         return True
 
@@ -179,6 +177,11 @@ class Job:
         """Whether both directions have ended."""
         return self.there.is_over and self.back.is_over
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a direction waits for room."""
+        return self.there.is_stuck or self.back.is_stuck
+
     def changed(self, side: int, events: int) -> None:
         """The kernel has something for one of the sockets."""
         reading, writing = (self.there, self.back) if side == NEAR else (self.back, self.there)
@@ -199,7 +202,7 @@ class Job:
             back.move(pipes)
         there.is_last = back.is_over
         has_more = there.is_awake or back.is_awake
-        if self._is_suspect and not has_more:
+        if self._is_suspect and not (has_more or self.is_over):
             self._is_suspect = False
             self._look_for_error()
         return has_more

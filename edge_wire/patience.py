@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Self
+from typing import Self
 
 from edge_wire.lazy_timer import LazyTimer
 
 
 class Patience:
-    """`with patience.until(deadline): await …` raises TimeoutError at the deadline. One such block at a time."""
+    """`with patience.until(deadline): await …` raises TimeoutError at the deadline. One such block at a time, in the
+    task that made it."""
 
     def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._is_waiting = False
         self._timer = LazyTimer(self._look)
         self._deadline: float | None = None
-        self._task: asyncio.Task[Any] | None = None
-        """Who waits now."""
         self._cancellings = 0
-        """How often it had been told to end before."""
+        """How often the task had been told to end before."""
         self._is_over = False
 
     def until(self, deadline: float | None) -> Self:
@@ -27,7 +30,7 @@ class Patience:
 
     def end(self) -> None:
         """The time of the block that runs is over, if there is one and it has not ended already."""
-        if self._task is not None and not self._is_over:
+        if self._is_waiting and not self._is_over:
             self._is_over = True
             self._task.cancel()
 
@@ -36,24 +39,22 @@ class Patience:
         self._timer.cancel()
 
     def __enter__(self) -> None:
-        self._task = asyncio.current_task()
-        assert self._task is not None
+        self._is_waiting = True
         self._cancellings = self._task.cancelling()
         if self._deadline is not None:
             self._timer.by(self._deadline)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        task, self._task = self._task, None
+        self._is_waiting = False
         if not self._is_over:
             return
         self._is_over = False
-        assert task is not None
-        if task.uncancel() <= self._cancellings and kind is asyncio.CancelledError:
+        if self._task.uncancel() <= self._cancellings and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def _look(self) -> None:
         """A timer that was set for an earlier block comes too early."""
-        if self._task is None or self._deadline is None:
+        if not self._is_waiting or self._deadline is None:
             return
         if asyncio.get_running_loop().time() < self._deadline:
             self._timer.by(self._deadline)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Self, TypeVar
 
 from edge_wire.errors import EdgeError
+from edge_wire.lazy_timer import LazyTimer
 from edge_wire.patience import Patience
 from edge_wire.read_ahead import ReadAhead
 from edge_wire.streams import ByteStream, Opened, relay
@@ -102,9 +103,8 @@ class ProxyClient:
                 self._patience.end()
 
         is_opening = True
-        watch = asyncio.get_running_loop().call_later(
-            _WATCH_AFTER.total_seconds(), lambda: self.incoming.begin_read().add_done_callback(judge)
-        )
+        watch = LazyTimer(lambda: self.incoming.begin_read().add_done_callback(judge))
+        watch.within(_WATCH_AFTER.total_seconds())
         try:
             with self._patience.until(None):
                 return await stack.enter_async_context(opening)

@@ -47,13 +47,12 @@ class Readiness(Protocol):
     def hand_on(self, number: int, watcher: Watcher) -> None:
         """Tell another one from now on."""
 
-    def forget(self, number: int) -> None:
-        """End, before the file is closed or given away."""
+    def forget(self, number: int, *, is_closing: bool) -> None:
+        """End, before the file is closed or else given away."""
 
 
-def readiness() -> Readiness:
+def readiness(loop: asyncio.AbstractEventLoop) -> Readiness:
     """That of the running event loop."""
-    loop = asyncio.get_running_loop()
     found = _of_loops.get(loop)
     if found is None:
         found = _of_loops[loop] = _Edges(loop) if IS_EDGE_TRIGGERED else _Levels()
@@ -86,8 +85,8 @@ class _Edges:
     def hand_on(self, number: int, watcher: Watcher) -> None:
         self._watchers[number] = watcher
 
-    def forget(self, number: int) -> None:
-        if self._watchers.pop(number, None) is not None:
+    def forget(self, number: int, *, is_closing: bool) -> None:
+        if self._watchers.pop(number, None) is not None and not is_closing:  # what is closed leaves by itself
             self._epoll.unregister(number)
 
     def _tell(self) -> None:
@@ -132,7 +131,7 @@ class _Levels:
     def hand_on(self, number: int, watcher: Watcher) -> None:
         self._watchers[number] = watcher
 
-    def forget(self, number: int) -> None:
+    def forget(self, number: int, *, is_closing: bool) -> None:
         if self._watchers.pop(number, None) is not None:
             loop = asyncio.get_running_loop()
             loop.remove_reader(number)

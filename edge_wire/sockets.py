@@ -1,4 +1,4 @@
-"""Byte streams over plain TCP sockets, and connecting to an address that has been checked.
+"""Byte streams over plain TCP sockets.
 
 There is no transport of asyncio here: of a short connection that was most of the cost.
 """
@@ -6,27 +6,21 @@ There is no transport of asyncio here: of a short connection that was most of th
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
-from edge_wire.errors import EdgeError, StreamBroken, TargetRefused, TargetTimedOut, TargetUnreachable
+from edge_wire.errors import EdgeError, StreamBroken
 from edge_wire.joint import Heir, Joinable
 from edge_wire.moving import Given, reset_on_close
 from edge_wire.names import host_and_port
 from edge_wire.readiness import ENDING, READABLE, WRITABLE, Watcher, readiness
 from edge_wire.streams import CHUNK
-from edge_wire.targets import Address
 
 _UNSENT = 256 * 1024
 """Bytes that wait for the kernel before a writer is slowed."""
-_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
-_CONNECTED = frozenset({0, errno.EISCONN})
 
 
 class SocketStream(ABC):
@@ -63,11 +57,13 @@ class PlainStream(SocketStream, Joinable):
     """Reads when it is asked to, so that the kernel keeps what nobody wants yet and slows the sender."""
 
     def __init__(self, connection: socket.socket, place: Any) -> None:
-        """Takes a connected socket that does not block, and the address of its peer. Raises OSError."""
+        """Takes a connected socket that does not block, and the address of its peer."""
         self._socket = connection
         self._place = place
-        self._readiness = readiness()
-        self._may_read = False  # if there is something, we are told
+        self._loop = asyncio.get_running_loop()
+        self._readiness = readiness(self._loop)
+        self._is_watched = False
+        self._may_read = True
         self._is_ending = False
         self._is_read_over = False
         self._is_write_over = False
@@ -77,7 +73,6 @@ class PlainStream(SocketStream, Joinable):
         self._heir: Heir | None = None
         self._reading: asyncio.Future[None] | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._readiness.watch(connection.fileno(), self._changed)
 
     # --- what a ByteStream does
 
@@ -91,10 +86,10 @@ class PlainStream(SocketStream, Joinable):
                 data = self._receive()
                 if data is not None:
                     return data
-            elif self._failure is not None:
-                raise self._failure
+            elif self._failure is not None or self._heir is not None:
+                raise self._reason()
             else:
-                self._reading = asyncio.get_running_loop().create_future()
+                self._reading = self._loop.create_future()
                 await self._reading
         return b""
 
@@ -104,7 +99,7 @@ class PlainStream(SocketStream, Joinable):
             self._unsent += data
         elif (sent := self._send(data)) < len(data):
             self._unsent += memoryview(data)[sent:]
-            self._readiness.await_writing(self._socket.fileno())
+            self._await_writing()
         if len(self._unsent) > _UNSENT:
             await self._wait_until(lambda: len(self._unsent) <= _UNSENT // 4)
 
@@ -144,9 +139,14 @@ class PlainStream(SocketStream, Joinable):
 
     @property
     def is_joinable(self) -> bool:
-        return self._failure is None and not self._is_closed
+        return self._failure is None and self._heir is None and not self._is_closed
+
+    def prepare(self) -> None:
+        if not self._is_watched:
+            self._watch()
 
     def give_away(self, heir: Heir, watcher: Watcher) -> Given:
+        self._heir = heir
         given = Given(
             connection=self._socket,
             unsent=bytes(self._unsent),
@@ -154,8 +154,6 @@ class PlainStream(SocketStream, Joinable):
             is_ending=self._is_ending,
         )
         self._readiness.hand_on(self._socket.fileno(), watcher)
-        self._heir = heir
-        self._failure = StreamBroken("the connection was given away")
         self._may_read = False
         _wake(self._reading)
         _wake(self._writing)
@@ -175,9 +173,31 @@ class PlainStream(SocketStream, Joinable):
             self._is_read_over = True
             self._close_when_over()
         elif data is None or (len(data) < CHUNK and not self._is_ending):  # there is no more, and we are told of more
+            self._await_reading()
+        return data
+
+    def _await_reading(self) -> None:
+        if self._is_watched:
             self._may_read = False
             self._readiness.await_reading(self._socket.fileno())
-        return data
+        else:
+            self._watch()
+
+    def _await_writing(self) -> None:
+        if not self._is_watched:
+            self._watch()
+        self._readiness.await_writing(self._socket.fileno())
+
+    def _watch(self) -> None:
+        """Begin to be told, not before something has to be waited for: a message that is there needs no telling."""
+        try:
+            self._readiness.watch(self._socket.fileno(), self._changed)
+        except OSError as error:
+            self._failure = self._failure or _broken(error)
+            self._reset()
+            raise self._failure from None
+        self._is_watched = True
+        self._may_read = False  # if there is something, we are told
 
     def _send(self, data: bytes | bytearray) -> int:
         try:
@@ -191,7 +211,7 @@ class PlainStream(SocketStream, Joinable):
         with suppress(EdgeError):  # whoever reads or writes next is told
             del self._unsent[: self._send(self._unsent)]
             if self._unsent:
-                self._readiness.await_writing(self._socket.fileno())
+                self._await_writing()
             elif self._is_write_over:
                 self._shut_down()
         _wake(self._writing)
@@ -224,39 +244,26 @@ class PlainStream(SocketStream, Joinable):
         self._is_closed = True
         self._may_read = False
         self._unsent.clear()
-        self._readiness.forget(self._socket.fileno())
+        self._readiness.forget(self._socket.fileno(), is_closing=True)
         self._socket.close()
         _wake(self._reading)
         _wake(self._writing)
 
     def _require_open(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self._failure is not None or self._heir is not None:
+            raise self._reason()
         if self._is_write_over:
             raise StreamBroken("our side of the connection has ended")
 
     async def _wait_until(self, has_room: Callable[[], bool]) -> None:
         while not has_room():
-            self._writing = asyncio.get_running_loop().create_future()
+            self._writing = self._loop.create_future()
             await self._writing
-            if self._failure is not None:
-                raise self._failure
+            if self._failure is not None or self._heir is not None:
+                raise self._reason()
 
-
-async def connect(address: Address, port: int, within: timedelta) -> PlainStream:
-    """Connect to an address, never to a name.
-
-    Raises TargetRefused, TargetTimedOut, TargetUnreachable.
-    """
-    place = host_and_port(str(address), port)
-    try:
-        return await _connect(address, port, within)
-    except TimeoutError:
-        raise TargetTimedOut(f"{place} did not answer within {within.total_seconds():g} s") from None
-    except ConnectionRefusedError:
-        raise TargetRefused(f"{place} refused the connection") from None
-    except OSError as error:
-        raise TargetUnreachable(f"{place} cannot be reached ({in_words(error)})") from None
+    def _reason(self) -> EdgeError:
+        return self._failure or StreamBroken("the connection was given away")
 
 
 def make_ready(connection: socket.socket) -> None:
@@ -271,37 +278,6 @@ def in_words(error: Exception | None) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return "closed" if error is None else type(error).__name__
-
-
-async def _connect(address: Address, port: int, within: timedelta) -> PlainStream:
-    place = (str(address), port)
-    connection = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
-    try:
-        make_ready(connection)
-        number = connection.connect_ex(place)
-        if number in _UNDER_WAY:
-            number = connection.connect_ex(place)  # what is near has answered by now
-        if number in _UNDER_WAY:
-            number = await _answer(connection, within)
-        if number not in _CONNECTED:
-            raise OSError(number, os.strerror(number))
-        return PlainStream(connection, place)
-    except BaseException:
-        connection.close()
-        raise
-
-
-async def _answer(connection: socket.socket, within: timedelta) -> int:
-    """Wait until the kernel knows how connecting went."""
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(connection, _wake, answered)
-    try:
-        async with asyncio.timeout(within.total_seconds()):
-            await answered
-    finally:
-        loop.remove_writer(connection)
-    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def _wake(waiting: asyncio.Future[None] | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from edge_wire.errors import EdgeError
 from edge_wire.proxy_errors import Socks5Reply, socks5_reply
@@ -20,7 +20,6 @@ _CONNECT = 1
 _IPV4, _DOMAIN, _IPV6 = 1, 3, 4
 _ADDRESS_LENGTHS = {_IPV4: 4, _DOMAIN: 1, _IPV6: 16}
 """Of a domain it is the length of its length."""
-_NOWHERE = IPv4Address(0)
 
 
 @dataclass(frozen=True)
@@ -144,10 +143,10 @@ def login_refused() -> bytes:
 def connected(peer: str) -> bytes:
     """The answer to a request whose target answered at `peer`, which may be "" or any text."""
     host, _, port = peer.rpartition(":")
+    kind, family = (_IPV6, AF_INET6) if host.startswith("[") else (_IPV4, AF_INET)
     try:
-        bound = ip_address(host.removeprefix("[").removesuffix("]"))
-        return _reply(Socks5Reply.SUCCEEDED, bound, int(port))
-    except (ValueError, OverflowError):
+        return _reply(Socks5Reply.SUCCEEDED, kind, inet_pton(family, host.strip("[]")) + int(port).to_bytes(2))
+    except (OSError, ValueError, OverflowError):
         return _reply(Socks5Reply.SUCCEEDED)
 
 
@@ -163,14 +162,11 @@ def _event_of_request(request: bytes) -> Event:
 
 
 def _host(kind: int, address: bytes) -> str:
-    if kind == _IPV4:
-        return str(IPv4Address(address))
-    if kind == _IPV6:
-        return str(IPv6Address(address))
-    # what is not ASCII becomes something that is no name, and is refused as that
-    return address[1:].decode("ascii", "backslashreplace")
+    if kind == _DOMAIN:
+        # what is not ASCII becomes something that is no name, and is refused as that
+        return address[1:].decode("ascii", "backslashreplace")
+    return inet_ntop(AF_INET if kind == _IPV4 else AF_INET6, address)
 
 
-def _reply(reply: Socks5Reply, bound: IPv4Address | IPv6Address = _NOWHERE, port: int = 0) -> bytes:
-    kind = _IPV4 if isinstance(bound, IPv4Address) else _IPV6
-    return bytes([VERSION, reply, 0, kind]) + bound.packed + port.to_bytes(2)
+def _reply(reply: Socks5Reply, kind: int = _IPV4, bound: bytes = bytes(6)) -> bytes:
+    return bytes([VERSION, reply, 0, kind]) + bound

@@ -32,9 +32,7 @@ class SocksPort(Generic[RouteT]):
         except EdgeError as error:
             await self._turn_away(handshake, login, error)
             return
-        if not login.is_anonymous:
-            await self._client.say(socks5.login_accepted())
-        request = await self._next_decision(handshake)
+        request = await self._next_decision(handshake, b"" if login.is_anonymous else socks5.login_accepted())
         if isinstance(request, socks5.Connect):
             await self._tunnel(
                 route, request.host, request.port, handshake.rest, answers=(socks5.connected, socks5.failed)
@@ -61,17 +59,23 @@ class SocksPort(Generic[RouteT]):
         answers = (lambda _peer: socks4.granted(), lambda _error: socks4.rejected())
         await self._tunnel(route, request.host, request.port, handshake.rest, answers=answers)
 
-    async def _next_decision(self, handshake: socks5.Socks5Handshake) -> socks5.Login | socks5.Connect | None:
-        """Go on until something is to be decided; None when the connection is over."""
-        event = await self._client.in_time(self._talk(handshake))
+    async def _next_decision(
+        self, handshake: socks5.Socks5Handshake, answer: bytes = b""
+    ) -> socks5.Login | socks5.Connect | None:
+        """Answer, and go on until something is to be decided; None when the connection is over."""
+        event = await self._client.in_time(self._talk(handshake, answer))
         if not isinstance(event, socks5.Refuse):
             return event
         if event.data:
             await self._client.part(event.data)
         return None
 
-    async def _talk(self, handshake: socks5.Socks5Handshake) -> socks5.Login | socks5.Connect | socks5.Refuse | None:
-        """Read and answer up to what is not only that; None when the client has ended."""
+    async def _talk(
+        self, handshake: socks5.Socks5Handshake, answer: bytes
+    ) -> socks5.Login | socks5.Connect | socks5.Refuse | None:
+        """Answer and read up to what is not only that; None when the client has ended."""
+        if answer:
+            await self._client.incoming.write(answer)
         while True:
             event = handshake.next_event()
             if isinstance(event, socks5.Send):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from edge_wire.errors import TargetInvalid
@@ -50,6 +51,7 @@ class Target:
         return host_and_port(self.host, self.port)
 
 
+@lru_cache(maxsize=1024)
 def parse_target(host: str, port: int) -> Target:
     """Read a host in any spelling, IPv6 with brackets or without, or raise TargetInvalid. Never a target of the node
     itself: an empty host is refused."""

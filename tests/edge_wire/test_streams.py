@@ -11,9 +11,10 @@ from ipaddress import ip_address
 import pytest
 
 from edge_wire import readiness, streams
+from edge_wire.connecting import connect
 from edge_wire.errors import StreamBroken, TargetRefused, TargetTimedOut, TargetUnreachable, TunnelIdle, TunnelTooOld
 from edge_wire.listener import ListenAddress, Listener
-from edge_wire.sockets import SocketStream, connect
+from edge_wire.sockets import SocketStream
 from edge_wire.streams import CHUNK, RelayLimits
 from tests.support.relays import LOOPBACK, WITHIN, a_pair, joined
 from tests.support.services import everything

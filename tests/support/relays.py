@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 
+from edge_wire.connecting import connect
 from edge_wire.listener import ListenAddress, Listener
-from edge_wire.sockets import PlainStream, SocketStream, connect
+from edge_wire.sockets import PlainStream, SocketStream
 from edge_wire.streams import Flow, RelayLimits, relay
 
 LOOPBACK = ip_address("127.0.0.1")

@@ -10,8 +10,9 @@ from ipaddress import ip_address
 
 import pytest
 
+from edge_wire.connecting import connect
 from edge_wire.errors import EdgeError
-from edge_wire.sockets import SocketStream, connect
+from edge_wire.sockets import SocketStream
 from edge_wire.streams import CHUNK, ByteStream
 from tests.support.byte_streams import stream_pair
 from tests.support.services import a_service, everything

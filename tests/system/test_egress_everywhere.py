@@ -9,9 +9,9 @@ from ipaddress import ip_address
 
 import pytest
 
+from edge_wire.connecting import connect
 from edge_wire.errors import EdgeError
 from edge_wire.listener import ListenAddress
-from edge_wire.sockets import connect
 from edge_wire.targets import Target
 from edgectl.tunnelling.opening import open_tunnel
 from tests.support.egress_corpus import ATTEMPTS, MALFORMED

@@ -12,9 +12,9 @@ from ipaddress import ip_address
 
 import pytest
 
+from edge_wire.connecting import connect
 from edge_wire.errors import EdgeError
 from edge_wire.listener import ListenAddress
-from edge_wire.sockets import connect
 from tests.support.eventually import eventually
 from tests.support.harness import MASTER_KEY, Installation
 from tests.system.test_tunnel import WITHIN

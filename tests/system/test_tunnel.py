@@ -9,8 +9,9 @@ from ipaddress import ip_address
 
 import pytest
 
+from edge_wire.connecting import connect
 from edge_wire.errors import StreamBroken
-from edge_wire.sockets import SocketStream, connect
+from edge_wire.sockets import SocketStream
 from tests.support.eventually import eventually
 from tests.support.harness import Installation
 from tests.support.local_ports import listen_address

@@ -1,0 +1,65 @@
+"""Connecting to an address that has been checked."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from datetime import timedelta
+
+from edge_wire.errors import TargetRefused, TargetTimedOut, TargetUnreachable
+from edge_wire.names import host_and_port
+from edge_wire.sockets import PlainStream, in_words, make_ready
+from edge_wire.targets import Address
+
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
+_CONNECTED = frozenset({0, errno.EISCONN})
+
+
+async def connect(address: Address, port: int, within: timedelta) -> PlainStream:
+    """Connect to an address, never to a name.
+
+    Raises TargetRefused, TargetTimedOut, TargetUnreachable.
+    """
+    try:
+        return await _connect(address, port, within)
+    except TimeoutError:
+        place = host_and_port(str(address), port)
+        raise TargetTimedOut(f"{place} did not answer within {within.total_seconds():g} s") from None
+    except OSError as error:
+        place = host_and_port(str(address), port)
+        if isinstance(error, ConnectionRefusedError):
+            raise TargetRefused(f"{place} refused the connection") from None
+        raise TargetUnreachable(f"{place} cannot be reached ({in_words(error)})") from None
+
+
+async def _connect(address: Address, port: int, within: timedelta) -> PlainStream:
+    place = (str(address), port)
+    connection = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+    try:
+        make_ready(connection)
+        number = connection.connect_ex(place)
+        if number in _UNDER_WAY:
+            number = connection.connect_ex(place)  # what is near has answered by now
+        if number in _UNDER_WAY:
+            number = await _answer(connection, within)
+        if number not in _CONNECTED:
+            raise OSError(number, os.strerror(number))
+        return PlainStream(connection, place)
+    except BaseException:
+        connection.close()
+        raise
+
+
+async def _answer(connection: socket.socket, within: timedelta) -> int:
+    """Wait until the kernel knows how connecting went."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(connection, lambda: None if answered.done() else answered.set_result(None))
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            await answered
+    finally:
+        loop.remove_writer(connection)
+    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
