@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.eventually import eventually
-from tests.support.netns import Namespace, joined_namespaces, lan_behind
+from tests.support.netns import Cable, Namespace, joined_namespaces, lan_behind, short_cable
 from tests.support.programs import Finished, Program, module_argv, run_command
 
 NODE = "gw-oslo"
@@ -133,9 +133,9 @@ class FarSite:
 
 
 @asynccontextmanager
-async def far_site(directory: Path) -> AsyncIterator[FarSite]:
-    """Build the machines and start the programs; skips where namespaces cannot be made."""
-    with joined_namespaces() as pair, lan_behind(pair.right) as lan:
+async def far_site(directory: Path, cable: Cable = short_cable) -> AsyncIterator[FarSite]:
+    """Build the machines and start the programs; skips where namespaces, or the cable to the node, cannot be made."""
+    with joined_namespaces(cable) as pair, lan_behind(pair.right) as lan:
         site = FarSite(directory=directory, operator=pair.left, node=pair.right, lan=lan)
         try:
             await site.start()

@@ -6,7 +6,7 @@ Everything is made inside the namespaces: the machine's own interfaces, addresse
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -75,8 +75,17 @@ class NamespacePair:
         _run(["ip", "-n", self.left.name, "link", "set", INTERFACE, "up"])
 
 
+Cable = Callable[[Namespace, Namespace], None]
+"""Joins two namespaces by an interface each, until they go."""
+
+
+def short_cable(left: Namespace, right: Namespace) -> None:
+    """Join them by a cable that costs no time."""
+    _lay_cable(INTERFACE, {left.name: left.address, right.name: right.address})
+
+
 @contextmanager
-def joined_namespaces() -> Iterator[NamespacePair]:
+def joined_namespaces(cable: Cable = short_cable) -> Iterator[NamespacePair]:
     """Build the pair, and remove it whatever happens. Skips the test where namespaces cannot be made."""
     skip_unless_possible()
     remove_abandoned()
@@ -84,7 +93,7 @@ def joined_namespaces() -> Iterator[NamespacePair]:
     left = Namespace(name=f"{name}-left", address="10.77.0.1")
     right = Namespace(name=f"{name}-right", address="10.77.0.2")
     with _made(left), _made(right):
-        _lay_cable(INTERFACE, {left.name: left.address, right.name: right.address})
+        cable(left, right)
         yield NamespacePair(left=left, right=right)
 
 
@@ -115,6 +124,11 @@ def skip_unless_possible() -> None:
     remove(name)
     if tried.returncode != 0:
         pytest.skip(f"this machine refuses network namespaces: {tried.stderr.strip()}")
+
+
+def configure(namespace: Namespace, *words: str) -> None:
+    """Say something about its interfaces, addresses or routes to `ip`."""
+    _run(["ip", "-n", namespace.name, *words])
 
 
 def names() -> list[str]:
