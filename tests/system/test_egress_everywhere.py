@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -16,6 +19,7 @@ from edge_wire.targets import Target
 from edgectl.tunnelling.opening import open_tunnel
 from tests.support.egress_corpus import ATTEMPTS, MALFORMED
 from tests.support.harness import MASTER_KEY, Installation
+from tests.system.test_proxy import a_proxy
 from tests.system.test_tunnel import WITHIN
 
 PASSWORD = "a-password-of-the-agent"
@@ -24,6 +28,19 @@ AT_ONCE = 16
 
 Ask = Callable[[str, int], Awaitable[str]]
 """Asks for a host and a port; what came of it: an error code, or what the protocol says instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a way cannot even say."""
+
+    longest: int
+    is_line: bool = False
+    """A name is a part of a line of text."""
+
+
+IN_A_HEAD = Limits(longest=1000, is_line=True)
+IN_SOCKS5 = Limits(longest=255)
 
 REFUSALS = {"target_denied", "target_invalid", "HTTP 403", "HTTP 400", "SOCKS 1", "SOCKS 2"}
 """What was dialled would be refused by the target, time out, or open."""
@@ -88,15 +105,16 @@ def attempts() -> list[tuple[str, int]]:
     return [(item.host, item.port) for item in ATTEMPTS if item.reason.value != "own_address"]
 
 
-def malformed(longest: int, *, is_line: bool) -> list[tuple[str, int]]:
-    """What can be said at all by a way: in a line of text, or in so many bytes."""
-    hosts = [host for host in MALFORMED if host and len(host) <= longest and "\ud800" not in host]
-    breaks = set(" \t\r\n\0\x1b\x7f") if is_line else set()
+def malformed(limits: Limits) -> list[tuple[str, int]]:
+    """What can be said at all by a way."""
+    hosts = [host for host in MALFORMED if host and len(host) <= limits.longest and "\ud800" not in host]
+    breaks = set(" \t\r\n\0\x1b\x7f") if limits.is_line else set()
     return [(host, 80) for host in hosts if not set(host) & breaks]
 
 
-async def test_by_a_tunnel(site_with_proxies: Installation) -> None:
-    async with site_with_proxies.operator() as admin:
+@asynccontextmanager
+async def tunnel(site: Installation) -> AsyncIterator[Ask]:
+    async with site.operator() as admin:
 
         async def ask(host: str, port: int) -> str:
             try:
@@ -105,48 +123,59 @@ async def test_by_a_tunnel(site_with_proxies: Installation) -> None:
             except EdgeError as error:
                 return error.code
 
-        assert passed(await ask_all(ask, attempts() + malformed(1000, is_line=False))) == {}
+        yield ask
 
 
-async def test_by_the_admins_http_proxy(site_with_proxies: Installation) -> None:
-    port = site_with_proxies.admin.proxies.http
-    assert port is not None
-    proxy = port.address.port
-    answers = await ask_all(
-        lambda host, port: ask_http(proxy, f"edge01:{MASTER_KEY}", host, port),
-        attempts() + malformed(1000, is_line=True),
-    )
-    assert passed(answers) == {}
+@asynccontextmanager
+async def admins_http_proxy(site: Installation) -> AsyncIterator[Ask]:
+    assert site.admin.proxies.http is not None
+    yield partial(ask_http, site.admin.proxies.http.address.port, f"edge01:{MASTER_KEY}")
 
 
-async def test_by_the_admins_socks5_proxy(site_with_proxies: Installation) -> None:
-    port = site_with_proxies.admin.proxies.socks5
-    assert port is not None
-    proxy = port.address.port
-    answers = await ask_all(
-        lambda host, port: ask_socks5(proxy, f"edge01:{MASTER_KEY}", host, port),
-        attempts() + malformed(255, is_line=False),
-    )
-    assert passed(answers) == {}
+@asynccontextmanager
+async def admins_socks5_proxy(site: Installation) -> AsyncIterator[Ask]:
+    assert site.admin.proxies.socks5 is not None
+    yield partial(ask_socks5, site.admin.proxies.socks5.address.port, f"edge01:{MASTER_KEY}")
 
 
-async def test_by_the_agents_http_proxy(site_with_proxies: Installation) -> None:
-    proxies = site_with_proxies.agents["edge01"].proxies
+@asynccontextmanager
+async def agents_http_proxy(site: Installation) -> AsyncIterator[Ask]:
+    proxies = site.agents["edge01"].proxies
     assert proxies is not None
     assert proxies.http is not None
-    proxy = proxies.http.port
-    answers = await ask_all(
-        lambda host, port: ask_http(proxy, f"_:{PASSWORD}", host, port), attempts() + malformed(1000, is_line=True)
-    )
-    assert passed(answers) == {}
+    yield partial(ask_http, proxies.http.port, f"_:{PASSWORD}")
 
 
-async def test_by_the_agents_socks5_proxy(site_with_proxies: Installation) -> None:
-    proxies = site_with_proxies.agents["edge01"].proxies
+@asynccontextmanager
+async def agents_socks5_proxy(site: Installation) -> AsyncIterator[Ask]:
+    proxies = site.agents["edge01"].proxies
     assert proxies is not None
     assert proxies.socks5 is not None
-    proxy = proxies.socks5.port
-    answers = await ask_all(
-        lambda host, port: ask_socks5(proxy, f"_:{PASSWORD}", host, port), attempts() + malformed(255, is_line=False)
-    )
-    assert passed(answers) == {}
+    yield partial(ask_socks5, proxies.socks5.port, f"_:{PASSWORD}")
+
+
+@asynccontextmanager
+async def edgectl_proxy(
+    site: Installation, *, ask: Callable[[int, str, str, int], Awaitable[str]], words: Sequence[str] = ()
+) -> AsyncIterator[Ask]:
+    _, listen = await a_proxy(site, "--via", "edge01", *words)
+    yield partial(ask, int(listen.rpartition(":")[2]), "_:x")
+
+
+WAYS: dict[str, tuple[Callable[[Installation], AbstractAsyncContextManager[Ask]], Limits]] = {
+    "tunnel": (tunnel, Limits(longest=1000)),
+    "the admin's HTTP proxy": (admins_http_proxy, IN_A_HEAD),
+    "the admin's SOCKS5 proxy": (admins_socks5_proxy, IN_SOCKS5),
+    "the agent's HTTP proxy": (agents_http_proxy, IN_A_HEAD),
+    "the agent's SOCKS5 proxy": (agents_socks5_proxy, IN_SOCKS5),
+    "edgectl proxy, by HTTP": (partial(edgectl_proxy, ask=ask_http), IN_A_HEAD),
+    "edgectl proxy, by SOCKS5": (partial(edgectl_proxy, ask=ask_socks5), IN_SOCKS5),
+    "edgectl proxy --direct": (partial(edgectl_proxy, ask=ask_socks5, words=["--direct"]), IN_SOCKS5),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+async def test_whatever_the_way_nothing_of_it_is_dialled(site_with_proxies: Installation, name: str) -> None:
+    way, limits = WAYS[name]
+    async with way(site_with_proxies) as ask:
+        assert passed(await ask_all(ask, attempts() + malformed(limits))) == {}
