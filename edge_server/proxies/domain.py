@@ -11,6 +11,8 @@ from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_server.principals.domain import PrincipalId
 from edge_wire.errors import TunnelLimitReached
 
+_FORGOTTEN_KEPT = 10_000
+
 OK = "ok"
 """How a tunnel ended that both of its sides ended; else the code of an error."""
 
@@ -70,6 +72,8 @@ class Census:
         self._per_node: Counter[NodeId] = Counter()
         self._per_principal: Counter[PrincipalId] = Counter()
         self._counters: dict[NodeId, NodeCounters] = {}
+        self._forgotten: dict[NodeId, None] = {}
+        """Nodes that were deleted: their tunnels end later. The one that was deleted first is forgotten first."""
 
     def __len__(self) -> int:
         return len(self._tunnels)
@@ -105,14 +109,15 @@ class Census:
     def opened(self, tunnel: Tunnel) -> None:
         """Its target has answered."""
         tunnel.is_open = True
-        self._counters_of(tunnel.node).opened += 1
+        if counters := self._counters_of(tunnel.node):
+            counters.opened += 1
 
     def leave(self, tunnel: Tunnel, ending: Ending) -> None:
         """It is over, or it was refused before it had entered."""
-        counters = self._counters_of(tunnel.node)
-        (counters.closed if tunnel.is_open else counters.refused)[ending.outcome] += 1
-        counters.sent += ending.sent
-        counters.received += ending.received
+        if counters := self._counters_of(tunnel.node):
+            (counters.closed if tunnel.is_open else counters.refused)[ending.outcome] += 1
+            counters.sent += ending.sent
+            counters.received += ending.received
         if self._tunnels.pop(tunnel.id, None) is not None:
             _take_one(self._per_node, tunnel.node.id)
             _take_one(self._per_principal, tunnel.principal_id)
@@ -120,8 +125,13 @@ class Census:
     def forget_node(self, node_id: NodeId) -> None:
         """The node was deleted."""
         self._counters.pop(node_id, None)
+        self._forgotten[node_id] = None
+        if len(self._forgotten) > _FORGOTTEN_KEPT:
+            del self._forgotten[next(iter(self._forgotten))]
 
-    def _counters_of(self, node: SelectedNode) -> NodeCounters:
+    def _counters_of(self, node: SelectedNode) -> NodeCounters | None:
+        if node.id in self._forgotten:
+            return None
         counters = self._counters.setdefault(node.id, NodeCounters(node=node))
         counters.node = node
         return counters

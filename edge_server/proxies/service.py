@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.audit.service import Change, record
 from edge_server.db.database import Database
+from edge_server.db.shared_writes import SharedWrites
 from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_server.nodes.selection import find_selected
 from edge_server.principals.domain import Caller
@@ -76,7 +77,7 @@ class TunnelService:
         limits: TunnelLimits,
         now: Callable[[], datetime],
     ) -> None:
-        self._db = db
+        self._writes = SharedWrites(db)
         self._dialler = dialler
         self._admin_id = admin_id
         self._limits = limits
@@ -143,7 +144,11 @@ class TunnelService:
         await self._tasks.finish()
 
     async def _place(self, caller: Caller, wish: Wish) -> _Live:
-        """Find the node, write down who wants what of it, and count the tunnel."""
+        """Find the node, write down who wants what of it, and count the tunnel.
+
+        The row `tunnel.open` is committed before the node is asked, in one transaction with those of others who come
+        at the same time.
+        """
         tunnel_id = str(uuid4())
         now = self._now()
 
@@ -154,7 +159,7 @@ class TunnelService:
             record(tx, caller, _change("tunnel.open", node, details), now)
             return node
 
-        node = await self._db.write(work)
+        node = await self._writes.write(work)
         tunnel = Tunnel(id=tunnel_id, principal_id=caller.principal.id, node=node)
         live = _Live(tunnel=tunnel, caller=caller, began=now)
         try:
@@ -187,6 +192,7 @@ class TunnelService:
                 live.stream.abort(failure)
 
     async def _record_end(self, live: _Live, outcome: str) -> None:
+        """Soon after the end: a crash in between loses the row `tunnel.close`, and never `tunnel.open`."""
         now = self._now()
         details = {
             "tunnel": live.tunnel.id,
@@ -197,7 +203,7 @@ class TunnelService:
         }
         change = _change("tunnel.close", live.tunnel.node, details)
         try:
-            await self._db.write(lambda tx: record(tx, live.caller, change, now))
+            await self._writes.write(lambda tx: record(tx, live.caller, change, now))
         except EdgeError as error:
             log.warning("a tunnel's end is not in the audit log: %s", error.message, extra={"tunnel": live.tunnel.id})
 

@@ -219,6 +219,18 @@ async def test_tunnels_are_in_the_audit_log_with_what_became_of_them(one_node: I
         assert opening[denied.details["tunnel"]].details["target"] == f"localhost:{port}"
 
 
+async def test_a_tunnel_that_outlives_its_node_counts_for_nobody(one_node: Installation) -> None:
+    async with one_node.operator() as admin, a_service(echo) as port:
+
+        async def delete_the_node(_opened: Opened) -> None:
+            await admin.call(admin.nodes.Delete, node_pb2.DeleteNodeRequest(node="edge01"))
+
+        assert await ending(admin, port, delete_the_node) == "node_not_found"
+        census = one_node.admin._tunnels.census
+        await eventually(lambda: len(census) == 0, what="no tunnel to be open")
+        assert list(census.counters) == []
+
+
 async def _has_rows(admin: Admin, action: str, count: int) -> bool:
     return len(await audit_rows(admin, action)) == count
 
