@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from edge_wire.streams import Flow, Opened, RelayLimits
 from edge_wire.targets import Target
 from tests.support.curl import Curled, curl
 from tests.support.services import a_service
+from tests.support.web_server import a_web_server
 
 LOOPBACK = ip_address("127.0.0.1")
 WITHIN = timedelta(seconds=5)
@@ -51,45 +50,10 @@ class LoopbackGate:
             stream.abort()
 
 
-class Web(BaseHTTPRequestHandler):
-    """Tells what it was asked."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._answer(f"{self.path} at {self.headers['Host'].partition(':')[0]} via {self.headers['Via']}\n".encode())
-
-    def do_POST(self) -> None:
-        if self.headers["Transfer-Encoding"] == "chunked":
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-        else:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(b"%d bytes\n" % len(body))
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nobody reads it."""
-
-
 @pytest.fixture
 def web() -> Iterator[int]:
-    """The port of a web server."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+    with a_web_server() as port:
+        yield port
 
 
 @pytest.fixture

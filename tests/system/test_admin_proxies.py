@@ -14,6 +14,7 @@ from tests.support.curl import curl, web
 from tests.support.eventually import eventually
 from tests.support.harness import MASTER_KEY, Installation
 from tests.support.services import a_service
+from tests.support.web_server import a_web_server
 
 DNS_NAME = "node-edge01.cluster-default.nm.internal"
 PROXY_KEY = "test-proxy-key-0123456789"
@@ -36,6 +37,33 @@ async def test_it_comes_out_at_the_node_that_the_target_names(one_node: Installa
     async with a_service(web) as port:
         done = await curl(*by(kind, one_node.admin), f"http://{DNS_NAME}:{port}/a?b=c")
         assert (done.code, done.body) == (0, "GET /a?b=c HTTP/1.1"), done.said
+
+
+def asking(admin: AdminApp) -> list[str]:
+    """curl's words for the HTTP proxy without CONNECT: it is asked for whole URLs."""
+    return [word for word in by("http", admin) if word != "--proxytunnel"]
+
+
+async def test_requests_for_whole_urls_share_a_connection_and_name_the_proxy(one_node: Installation) -> None:
+    with a_web_server() as port:
+        urls = [f"http://{DNS_NAME}:{port}/{at}?b=c&d=%20" for at in "12"]
+        done = await curl(*asking(one_node.admin), *urls)
+        via = f"1.1 edge-admin-{one_node.admin.admin_id[:8]}"
+        assert done.body.splitlines() == [f"/{at}?b=c&d=%20 at {DNS_NAME} via {via}" for at in "12"], done.said
+        assert done.said.count("Connected to localhost") == 1
+    opened = {item.node.name: item.opened for item in one_node.admin._tunnels.census.counters}
+    assert opened == {"edge01": 1}
+
+
+@pytest.mark.parametrize("how", [[], ["--header", "Expect: 100-continue"], ["--header", "Transfer-Encoding: chunked"]])
+async def test_a_request_has_a_body_of_megabytes(one_node: Installation, tmp_path: Path, how: list[str]) -> None:
+    file = tmp_path / "body"
+    file.write_bytes(bytes(3_000_000))
+    with a_web_server() as port:
+        url = f"http://{DNS_NAME}:{port}/"
+        done = await curl(*asking(one_node.admin), *how, "--data-binary", f"@{file}", url, url)
+    assert done.body == "3000000 bytes\n" * 2, done.said
+    assert done.said.count("Connected to localhost") == 1
 
 
 @BOTH
