@@ -219,7 +219,7 @@ async def ssh_node(directory: Path, **settings: Any) -> AsyncIterator[SshNode]:
 async def what_is_there() -> dict[str, int]:
     """Counts of what a server could leave behind in this process."""
     await asyncio.to_thread(lambda: None)  # so that the loop's own threads are there
-    readiness()  # and its own epoll
+    readiness(asyncio.get_running_loop())  # and its own epoll
     threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio")]
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
     return {
