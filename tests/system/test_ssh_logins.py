@@ -13,7 +13,7 @@ import pytest
 
 from edge_wire.listener import ListenAddress
 from tests.support.eventually import eventually
-from tests.support.harness import Installation
+from tests.support.harness import MASTER_KEY, Installation
 from tests.support.programs import Finished, run_command
 
 LOOPBACK = ListenAddress(host="127.0.0.1", port=0)
@@ -266,3 +266,30 @@ async def test_an_agent_that_stops_says_so(door: Door) -> None:
     assert await is_ended(process) == 255
     await door.site.start_agent("edge01")
     assert await outcome_of_the_session(door) == "node_stopped"
+
+
+async def test_edgectl_ssh_as_an_account_for_ssh(door: Door) -> None:
+    await add_alice(door, "-l", "!site")
+    done = await door.site.edgectl("ssh", "alice@edge01", "id -un")
+    assert (done.code, done.text) == (0, "root\n"), done.err
+    await door.site.edgectl("node", "set", "edge01", "--label", "site=oslo")
+    done = await door.site.edgectl("ssh", "alice@edge01", "id -un")
+    assert (done.code, "ssh_user_denied" in done.err) == (255, True)
+    assert "is not good on edge01" in done.err
+
+
+async def test_a_local_account_that_is_not_there_is_said_on_stderr(door: Door) -> None:
+    done = await door.site.edgectl("ssh", "no-such-account@edge01", "true")
+    assert (done.code, "no account no-such-account" in done.err) == (1, True)
+    assert await outcome_of_the_session(door) == "account_unknown"
+
+
+async def test_port_40022_of_a_node_is_its_ssh_server_by_the_admins_proxy_too(door: Door) -> None:
+    await add_alice(door)
+    http = door.site.admin.proxies.http
+    assert http is not None
+    place = f"http://{http.address.host}:{http.address.port}"
+    name = "node-edge01.cluster-default.nm.internal"
+    words = ["curl", "-sS", "--max-time", "5", "--proxytunnel", "--proxy", place, "--proxy-user", f"_:{MASTER_KEY}"]
+    done = await run_command(*words, f"telnet://{name}:40022", environ={}, stdin=b"")
+    assert done.text.startswith("SSH-2.0-"), done.err
