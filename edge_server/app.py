@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from edge_server import data_dir, encryption
+from edge_server import choices, data_dir, encryption
 from edge_server.admins.rpc import AdminServicer
 from edge_server.admins.service import AdminPresence, forget_earlier_runs
 from edge_server.audit.rpc import AuditServicer
@@ -31,7 +30,7 @@ from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.lookup import EARLIER_COMMANDS
 from edge_server.commands.reconciler import Reconciler
 from edge_server.commands.recorder import Recorder
-from edge_server.commands.retention import Keep, Retention
+from edge_server.commands.retention import Retention
 from edge_server.commands.rpc import CommandServicer
 from edge_server.commands.service import CommandService, drop_executions
 from edge_server.commands.stdin_spool import Spools
@@ -52,10 +51,9 @@ from edge_server.principals.domain import Principal, Role
 from edge_server.principals.rpc import TokenServicer
 from edge_server.principals.service import BuiltinKey, PrincipalService, builtin_keys
 from edge_server.proxies.convert import to_port, to_tunnels
-from edge_server.proxies.domain import Caps
-from edge_server.proxies.ports import ProxyAddress, ProxyPorts
+from edge_server.proxies.ports import ProxyPorts
 from edge_server.proxies.rpc import TunnelServicer
-from edge_server.proxies.service import TunnelLimits, TunnelService
+from edge_server.proxies.service import TunnelService
 from edge_server.rpc.gatekeeper import Gatekeeper
 from edge_server.rpc.server import HealthServicer, add_services, listen, new_server
 from edge_server.sessions import whereabouts
@@ -64,17 +62,14 @@ from edge_server.sessions.gate import NodeGateServicer
 from edge_server.sessions.host import AdminFacts, SessionHost
 from edge_server.sessions.registry import SessionRegistry
 from edge_server.sessions.session import SessionLimits, Sinks
-from edge_server.settings import NO_LISTENER, Settings, primary_address
+from edge_server.settings import Settings, primary_address
 from edge_server.ssh.parts import Ssh
 from edge_server.ssh.rpc import SshKeyServicer, SshServicer, SshUserServicer
 from edge_wire import certificates, credentials
 from edge_wire.certificates import Authority, Identity
-from edge_wire.channel import host_of
 from edge_wire.errors import SettingsInvalid, ShuttingDown
 from edge_wire.limiter import FailureLimiter
-from edge_wire.listener import ListenAddress, parse_listen
 from edge_wire.private_files import open_data_dir
-from edge_wire.streams import RelayLimits
 from edge_wire.v1 import (
     admin_pb2,
     audit_pb2,
@@ -90,8 +85,6 @@ from edge_wire.v1 import (
 from edge_wire.version import PROGRAM
 
 log = logging.getLogger(__name__)
-
-_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 
 def utc_now() -> datetime:
@@ -233,7 +226,7 @@ class AdminApp:
         self._principals = PrincipalService(db=self.db, builtins=self._builtins(), now=utc_now)
         # The port comes first: with port 0 its number is known only now, and services tell it to agents.
         self._server = new_server()
-        identity = certificates.new_admin_identity(self.authority, self.admin_id, _hosts(self._settings))
+        identity = certificates.new_admin_identity(self.authority, self.admin_id, choices.hosts(self._settings))
         self.address = self._open_port(identity)
         self._presence = AdminPresence(
             db=self.db, admin_id=self.admin_id, version=PROGRAM, urls=self.address.urls, now=utc_now
@@ -245,7 +238,7 @@ class AdminApp:
             db=self.db,
             dialler=self._dialler,
             admin_id=self.admin_id,
-            limits=_tunnel_limits(self._settings),
+            limits=choices.tunnel_limits(self._settings),
             now=utc_now,
         )
         self._health = HealthServicer()
@@ -259,8 +252,8 @@ class AdminApp:
             handshake_timeout=timedelta(seconds=self._settings.proxy_handshake_timeout_seconds),
         )
         await self.proxies.open(
-            http=_proxy_address(self._settings, self._settings.http_proxy_listen, 43128),
-            socks5=_proxy_address(self._settings, self._settings.socks5_proxy_listen, 41080),
+            http=choices.proxy_address(self._settings, self._settings.http_proxy_listen, 43128),
+            socks5=choices.proxy_address(self._settings, self._settings.socks5_proxy_listen, 41080),
         )
         await self._start_parts()
 
@@ -272,7 +265,7 @@ class AdminApp:
                 dispatcher=self._dispatcher,
                 reconciler=self._reconciler,
                 retention=Retention(
-                    db=self.db, keep=_keep(self._settings), now=utc_now, clock=asyncio.get_running_loop().time
+                    db=self.db, keep=choices.keep(self._settings), now=utc_now, clock=asyncio.get_running_loop().time
                 ),
                 ssh=self.ssh.records,
             )
@@ -346,7 +339,7 @@ class AdminApp:
     def _open_port(self, identity: Identity) -> Address:
         host = self._settings.grpc_listen.rpartition(":")[0]
         port = listen(self._server, self._settings.grpc_listen, identity)
-        reached = primary_address() if host.strip("[]") in _EVERYWHERE else host
+        reached = primary_address() if host.strip("[]") in choices.EVERYWHERE else host
         return Address(port=port, urls=self._settings.admin_urls or [f"https://{reached}:{port}"])
 
     def _builtins(self) -> list[BuiltinKey]:
@@ -391,46 +384,6 @@ class AdminApp:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _keep(settings: Settings) -> Keep:
-    if not settings.execution_pruning_enabled:
-        return Keep(age=None, executions=None)
-    return Keep(age=timedelta(days=settings.execution_retention_days), executions=settings.execution_retention_count)
-
-
-def _hosts(settings: Settings) -> list[str]:
-    """What this machine is reached by, for clients of the proxies that check names as the web does."""
-    named = [host_of(url) for url in settings.admin_urls]
-    listens = (settings.grpc_listen, settings.http_proxy_listen, settings.socks5_proxy_listen)
-    bound = [parse_listen(listen).host for listen in listens if listen and listen != NO_LISTENER]
-    hosts = ["localhost", "127.0.0.1", "::1", primary_address(), socket.gethostname(), *bound, *named]
-    return list(dict.fromkeys(host for host in hosts if host.isascii() and host not in _EVERYWHERE))
-
-
-def _proxy_address(settings: Settings, listen: str | None, port: int) -> ProxyAddress | None:
-    if listen == NO_LISTENER:
-        return None
-    grpc = parse_listen(settings.grpc_listen)
-    # A free port for gRPC means that many admins run here, as in tests.
-    address = parse_listen(listen) if listen else ListenAddress(host=grpc.host, port=port if grpc.port else 0)
-    has_tls = settings.proxy_tls == "on" or (settings.proxy_tls == "auto" and not address.is_loopback)
-    return ProxyAddress(address=address, is_default=listen is None, has_tls=has_tls)
-
-
-def _tunnel_limits(settings: Settings) -> TunnelLimits:
-    return TunnelLimits(
-        connect=timedelta(seconds=settings.tunnel_connect_timeout_seconds),
-        relay=RelayLimits(
-            idle=timedelta(seconds=settings.tunnel_idle_timeout_seconds),
-            total=timedelta(seconds=settings.tunnel_total_timeout_seconds),
-        ),
-        caps=Caps(
-            per_node=settings.tunnels_per_node,
-            per_principal=settings.tunnels_per_principal,
-            total=settings.tunnels_total,
-        ),
-    )
 
 
 def _service(module: Any, name: str) -> ServiceDescriptor:
