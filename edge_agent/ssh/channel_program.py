@@ -22,6 +22,7 @@ from paramiko.channel import Channel
 from edge_agent.runner import terminal
 from edge_agent.ssh import process_session
 from edge_agent.ssh.deeds import Deeds
+from edge_agent.ssh.input import Input
 from edge_agent.ssh.output import Output
 from edge_agent.ssh.programs import CannotStart, Program
 from edge_agent.ssh.recording import RecordedTerminal
@@ -30,7 +31,6 @@ from edge_agent.ssh.waker import Waker
 
 log = logging.getLogger(__name__)
 
-_CHUNK = 256 * 1024
 _DRAIN_SECONDS = 1.0
 _GRACE_SECONDS = 1.0
 """Between the hang-up and the kill when a client is gone."""
@@ -57,9 +57,7 @@ class ChannelProgram:
         self._program: Program | None = None
         self._outputs: list[Output] = []
         self._recorded: RecordedTerminal | None = None
-        self._input = b""
-        """Came from the client and was not written yet."""
-        self._is_input_over = False
+        self._input: Input | None = None
         self._is_gone = False
         """The client closed the channel."""
         self._is_output_unwanted = False
@@ -119,8 +117,8 @@ class ChannelProgram:
                 log.debug("a signal was not delivered: %s", error.strerror)
 
     def _group_in_front(self, program: Program) -> int:
-        if program.is_terminal and program.stdin is not None:
-            front = os.tcgetpgrp(program.stdin)
+        if program.is_terminal and program.stdout is not None:
+            front = os.tcgetpgrp(program.stdout)
             if front > 0:
                 return front
         return program.process.pid
@@ -134,6 +132,7 @@ class ChannelProgram:
             self._outputs = [Output(program.stdout)]
             if program.stderr is not None:
                 self._outputs.append(Output(program.stderr, is_error=True))
+            self._input = Input(self._channel, program, self._deeds)
             self._program = program
             self._move()
             self._end()
@@ -158,19 +157,20 @@ class ChannelProgram:
 
     def _move(self) -> None:
         """Until the program is over and its output delivered, or the client is gone."""
+        assert self._input is not None
         while not self._is_gone and not self._is_finished():
             ready = self._poll()
             if self._waker.descriptor in ready:
                 self._waker.take()
                 self._follow_the_client()
-            self._take_input()
-            self._write_input()
+            self._input.move()
             for output in self._outputs:
                 self._forward(output, is_ready=output.descriptor in ready)
             self._look_for_the_exit(ready)
 
     def _poll(self) -> set[int]:
         assert self._program is not None
+        assert self._input is not None
         poll = select.poll()
         wanted: dict[int, int] = {self._waker.descriptor: select.POLLIN}
         if self._exited_at is None and self._program.pidfd is not None:
@@ -178,8 +178,9 @@ class ChannelProgram:
         for output in self._outputs:
             if output.wants_more:
                 wanted[output.descriptor] = _READABLE
-        if self._input and self._program.stdin is not None:
-            wanted[self._program.stdin] = wanted.get(self._program.stdin, 0) | select.POLLOUT
+        writable = self._input.waits_for
+        if writable is not None:  # on a terminal the same descriptor is both
+            wanted[writable] = wanted.get(writable, 0) | select.POLLOUT
         for descriptor, events in wanted.items():
             poll.register(descriptor, events)
         return {descriptor for descriptor, _ in poll.poll(self._patience())}
@@ -203,49 +204,6 @@ class ChannelProgram:
             if self._program.stdout is not None:
                 os.close(self._program.stdout)
                 self._program.stdout = None
-
-    # --- from the client to the program
-
-    def _take_input(self) -> None:
-        if self._input or self._is_input_over:
-            return
-        try:
-            self._input = self._channel.recv(_CHUNK)
-        except TimeoutError:
-            return
-        if self._input:
-            self._deeds.count(received=len(self._input))
-        else:
-            self._is_input_over = True
-            self._end_input()
-
-    def _write_input(self) -> None:
-        while self._input:
-            if self._program is None or self._program.stdin is None:
-                self._input = b""  # nobody reads it, and the client need not stop for that
-            else:
-                try:
-                    self._input = self._input[os.write(self._program.stdin, self._input) :]
-                except BlockingIOError:
-                    return
-                except OSError:
-                    self._input = b""
-                    self._close_stdin()
-            self._take_input()
-
-    def _end_input(self) -> None:
-        assert self._program is not None
-        if self._program.is_terminal and self._program.stdin is not None:
-            self._input = terminal.end_of_file(self._program.stdin)
-        else:
-            self._close_stdin()
-
-    def _close_stdin(self) -> None:
-        assert self._program is not None
-        if self._program.stdin is not None and not self._program.is_terminal:
-            os.close(self._program.stdin)
-        with self._lock:
-            self._program.stdin = None
 
     # --- from the program to the client
 
