@@ -10,6 +10,9 @@ from edge_agent.runner import account as accounts
 from edge_agent.runner.account import Account
 from edge_wire.names import printable
 
+_OUTCOME = "account_refused"
+"""How a session ends whose account cannot be used."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAccount:
@@ -45,10 +48,10 @@ def find_local_account(name: str) -> LocalAccount:
     match accounts.refusal(account, os.geteuid()):
         case "user_unknown":
             refusal = f"this node has no account {printable(name)}"
-            return LocalAccount(name=name, account=None, refusal=refusal, outcome="account_unknown")
+            return LocalAccount(name=name, account=None, refusal=refusal, outcome=_OUTCOME)
         case "user_denied":
             refusal = f"the agent of this node is not root and runs nothing as {printable(name)}"
-            return LocalAccount(name=name, account=None, refusal=refusal, outcome="account_denied")
+            return LocalAccount(name=name, account=None, refusal=refusal, outcome=_OUTCOME)
     return LocalAccount(name=name, account=account)
 
 

@@ -167,7 +167,7 @@ async def test_an_account_that_does_not_exist_is_named_and_the_session_ends(node
     assert done.code == 1
     assert "no account no-such-account" in done.err
     ended = await node.admin.end_of_a_session()
-    assert ended.outcome == "account_unknown"
+    assert ended.outcome == "account_refused"
     assert (await node.run("-N", "-o", "ExitOnForwardFailure=yes", "-R", "0:localhost:1")).code != 0
 
 
