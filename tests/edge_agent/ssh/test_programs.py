@@ -7,6 +7,7 @@ import hashlib
 import os
 import pwd
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,21 @@ async def test_root_logs_in_as_the_account_that_the_admin_names(node: SshNode) -
         assert sorted(map(int, groups.split())) == sorted(set(os.getgrouplist(name, account.pw_gid)))
         assert done.code != 0, "it has no rights of root left"
     assert {started.local_account for started in node.admin.started} == {name}
+
+
+@pytest.mark.root
+def test_an_agent_that_is_not_root_is_its_own_account_only() -> None:
+    code = (
+        "import os\n"
+        "from edge_agent.ssh.local_account import find_local_account\n"
+        "os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
+        "for name in ('', 'nobody', 'root', 'no-such-account'):\n"
+        "    local = find_local_account(name)\n"
+        "    print(local.account.uid if local.account else local.refusal, local.to_change_to)\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).splitlines() == [
+        "65534 None",
+        "65534 None",
+        "the agent of this node is not root and runs nothing as root None",
+        "this node has no account no-such-account None",
+    ]
