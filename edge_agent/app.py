@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from edge_agent import identity as identities
@@ -65,6 +65,7 @@ class AgentApp:
         self._new_ssh(policy)
         self._tunnels = Tunnels(policy=policy, token=self._keys.token, ssh=self.ssh)
         self.proxies = self._new_proxies(policy)
+        self._note_proxies(None)
         if self.proxies is not None:
             await self.proxies.start()
         if self.ssh is not None:
@@ -157,7 +158,13 @@ class AgentApp:
         chosen = ProxySettings(
             http=settings.http_proxy_listen, socks5=settings.socks5_proxy_listen, password=settings.proxy_password
         )
-        return Proxies(settings=chosen, data_dir=settings.data_dir, policy=policy, is_own_name=self._is_own_name)
+        return Proxies(
+            settings=chosen,
+            data_dir=settings.data_dir,
+            policy=policy,
+            is_own_name=self._is_own_name,
+            note=self._note_proxies,
+        )
 
     def _is_own_name(self, host: str) -> bool:
         if not hasattr(self, "_identity"):
@@ -214,6 +221,12 @@ class AgentApp:
             self._status.write(state=state, error=error, **facts)
         except OSError as failure:
             log.warning("the status cannot be written: %s", failure.strerror)
+
+    def _note_proxies(self, facts: Mapping[str, Any] | None) -> None:
+        try:
+            self._status.write_proxies(facts)
+        except OSError as failure:
+            log.warning("the status of the proxies cannot be written: %s", failure.strerror)
 
 
 def _policy(settings: Settings) -> EgressPolicy:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from edge_agent.proxy_counters import ProxyAccount
 from edge_agent.reaching import reach
 from edge_wire.credentials import hash_token, is_same, new_token
 from edge_wire.egress import EgressPolicy, Target
-from edge_wire.errors import TooManyAttempts, Unauthenticated
+from edge_wire.errors import EdgeError, TooManyAttempts, Unauthenticated
 from edge_wire.limiter import FailureLimiter
 from edge_wire.listener import ListenAddress, Listener
 from edge_wire.private_files import write_private
@@ -44,8 +46,17 @@ class Proxies:
     """The proxy ports of this node."""
 
     def __init__(
-        self, *, settings: ProxySettings, data_dir: Path, policy: EgressPolicy, is_own_name: Callable[[str], bool]
+        self,
+        *,
+        settings: ProxySettings,
+        data_dir: Path,
+        policy: EgressPolicy,
+        is_own_name: Callable[[str], bool],
+        note: Callable[[Mapping[str, Any]], None],
     ) -> None:
+        """`note` is given what `edge-agent status` tells, each time as a whole."""
+        self._note = note
+        self._account = ProxyAccount(self._note_counters)
         self._settings = settings
         self._data_dir = data_dir
         self._policy = policy
@@ -64,12 +75,20 @@ class Proxies:
             self.http = await self._listen(Listener(self._serve_http), self._settings.http)
         if self._settings.socks5 is not None:
             self.socks5 = await self._listen(Listener(self._serve_socks5), self._settings.socks5)
+        self._account.note_now()
         log.info("proxies listen", extra={"http": str(self.http), "socks5": str(self.socks5)})
 
     async def stop(self) -> None:
         """End everything at once."""
         for listener in self._listeners:
             await listener.stop()
+        self._account.note_now()
+
+    def _note_counters(self, counters: Mapping[str, Any]) -> None:
+        ports = {"http": self.http, "socks5": self.socks5}
+        self._note(
+            {name: None if address is None else str(address) for name, address in ports.items()} | dict(counters)
+        )
 
     async def _listen(self, listener: Listener, address: ListenAddress) -> ListenAddress:
         self._listeners.append(listener)
@@ -88,6 +107,7 @@ class Proxies:
             peer=stream.peer_address,
             policy=self._policy,
             is_own_name=self._is_own_name,
+            account=self._account,
         )
 
 
@@ -104,7 +124,9 @@ class _Gate:
         peer: str,
         policy: EgressPolicy,
         is_own_name: Callable[[str], bool],
+        account: ProxyAccount,
     ) -> None:
+        self._account = account
         self._password_hash = password_hash
         self._limiter = limiter
         self._peer = peer
@@ -113,7 +135,13 @@ class _Gate:
 
     async def admit(self, user: str, password: str) -> None:
         """Raises Unauthenticated, TooManyAttempts."""
-        now = datetime.now(UTC)
+        try:
+            self._check(user, password, datetime.now(UTC))
+        except EdgeError as error:
+            self._account.refused(error.code)
+            raise
+
+    def _check(self, user: str, password: str, now: datetime) -> None:
         if self._limiter.is_blocked(self._peer, now):
             raise TooManyAttempts(hint="wait a minute, and check the password")
         if user not in _USERS or not is_same(self._password_hash, hash_token(password)):
@@ -125,10 +153,17 @@ class _Gate:
         """A connection to the target, if the policy allows it."""
         if self._is_own_name(target.host):
             target = Target(host="", port=target.port, address=None)
-        stream = await reach(target, self._policy, within=_CONNECT_WITHIN)
         try:
-            yield Opened(stream=stream, peer=stream.peer, limits=_LIMITS, flow=Flow())
+            stream = await reach(target, self._policy, within=_CONNECT_WITHIN)
+        except EdgeError as error:
+            self._account.refused(error.code)
+            raise
+        flow = Flow()
+        self._account.opened()
+        try:
+            yield Opened(stream=stream, peer=stream.peer, limits=_LIMITS, flow=flow)
         finally:
+            self._account.ended(flow)
             stream.abort()
 
 

@@ -14,6 +14,7 @@ from edge_agent import identity as identities
 from edge_agent.executions import journal
 
 _FILE = "status.json"
+_PROXIES_FILE = "proxies.json"
 
 
 class StatusFile:
@@ -21,6 +22,7 @@ class StatusFile:
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / _FILE
+        self._proxies_path = data_dir / _PROXIES_FILE
 
     def write(self, *, state: str, error: str, **facts: str) -> None:
         """Replace it. Not durable on purpose: it is about now. Raises OSError."""
@@ -31,9 +33,14 @@ class StatusFile:
             "pid": os.getpid(),
             **facts,
         }
-        scratch = self._path.with_name(f".{_FILE}")
-        scratch.write_text(json.dumps(status))
-        scratch.replace(self._path)
+        _replace(self._path, status)
+
+    def write_proxies(self, facts: Mapping[str, Any] | None) -> None:
+        """As `write`, what its proxies did since it started; None when it has none. Raises OSError."""
+        if facts is None:
+            self._proxies_path.unlink(missing_ok=True)
+        else:
+            _replace(self._proxies_path, facts)
 
 
 def collect_status(data_dir: Path) -> dict[str, Any]:
@@ -47,6 +54,7 @@ def collect_status(data_dir: Path) -> dict[str, Any]:
     status["enrolled"] = identity is not None
     last = _read(data_dir / _FILE)
     status["session"] = last if status["running"] else {**last, "state": "stopped"}
+    status["proxies"] = _read(data_dir / _PROXIES_FILE)
     status["runner"] = _read(data_dir / "runner" / "pid")
     status["journal"] = _journal(data_dir / journal.DIRECTORY)
     return status
@@ -64,7 +72,7 @@ def render(status: dict[str, Any]) -> str:
     ]
     if session.get("error"):
         lines.append(f"problem   {session['error']}")
-    return "\n".join([*lines, *_describe_journal(status["journal"])]) + "\n"
+    return "\n".join([*lines, *_describe_journal(status["journal"]), *_describe_proxies(status["proxies"])]) + "\n"
 
 
 def _journal(directory: Path) -> dict[str, Any]:
@@ -100,8 +108,29 @@ def _describe_journal(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _describe_proxies(found: Mapping[str, Any]) -> list[str]:
+    if not found:
+        return []
+    ports = ", ".join(f"{name} on {found[name]}" for name in ("http", "socks5") if found.get(name))
+    refused = found.get("refused", {})
+    reasons = ", ".join(f"{code} {count}" for code, count in sorted(refused.items()))
+    counts = f"{found['open']} open, {found['opened']} opened, {sum(refused.values())} refused"
+    moved = f"{_mib(found['bytes_sent'])} MiB sent, {_mib(found['bytes_received'])} MiB received"
+    return [f"proxies   {ports}", f"          {counts}{f' ({reasons})' if reasons else ''}; {moved}"]
+
+
 def _of(size: int, limit: int) -> str:
-    return f"{size / 1024 / 1024:.1f} of {limit // 1024 // 1024} MiB"
+    return f"{_mib(size)} of {limit // 1024 // 1024} MiB"
+
+
+def _mib(size: int) -> str:
+    return f"{size / 1024 / 1024:.1f}"
+
+
+def _replace(path: Path, facts: Mapping[str, Any]) -> None:
+    scratch = path.with_name(f".{path.name}")
+    scratch.write_text(json.dumps(facts))
+    scratch.replace(path)
 
 
 def _is_locked(path: Path) -> bool:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from edge_agent.app import AgentApp
+from edge_agent.status import collect_status, render
 from edge_wire.egress_rules import parse_rule
 from edge_wire.listener import ListenAddress
 from tests.support.curl import curl, web
+from tests.support.eventually import eventually
 from tests.support.harness import Installation
 from tests.support.services import a_service
 
@@ -64,3 +66,35 @@ async def test_a_password_that_nobody_chose_is_made_and_kept(site: Installation,
 async def test_without_a_setting_it_listens_nowhere(site: Installation) -> None:
     agent = await site.add_agent("edge01")
     assert agent.proxies is None
+
+
+async def test_the_status_of_the_agent_tells_what_became_of_connections(site: Installation) -> None:
+    agent = await an_agent(site, proxy_password=PASSWORD)
+    url = "http://node-edge01.cluster-default.nm.internal"
+    async with a_service(web) as port:
+        for kind in ("http", "socks5"):
+            assert (await curl(*by(kind, agent), f"{url}:{port}/")).code == 0
+        await curl(*by("http", agent), "http://127.0.0.1/")
+        await curl(*by("socks5", agent, "wrong"), f"{url}:{port}/")
+
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = collect_status(site.directory / "edge01")["proxies"]
+        return found
+
+    await eventually(lambda: told()["opened"] == 2 and not told()["open"], what="the counters")
+    proxies = agent.proxies
+    assert proxies is not None
+    assert (told()["http"], told()["socks5"]) == (str(proxies.http), str(proxies.socks5))
+    assert told()["refused"] == {"target_denied": 1, "unauthenticated": 1}
+    assert min(told()["bytes_sent"], told()["bytes_received"]) > 2 * len("GET / HTTP/1.1")
+    assert "0 open, 2 opened, 2 refused (target_denied 1, unauthenticated 1)" in render(
+        collect_status(site.directory / "edge01")
+    )
+
+
+async def test_an_agent_that_has_no_proxies_any_more_tells_of_none(site: Installation) -> None:
+    await an_agent(site)
+    assert collect_status(site.directory / "edge01")["proxies"]
+    await site.stop_agent("edge01")
+    await site.add_agent("edge01")
+    assert collect_status(site.directory / "edge01")["proxies"] == {}

@@ -23,6 +23,7 @@ class Port:
             data_dir=Path(config["directory"]),
             policy=EgressPolicy(allow=[parse_rule("127.0.0.1")]),
             is_own_name=lambda _host: False,
+            note=lambda _facts: None,
         )
 
     async def start(self) -> None:
