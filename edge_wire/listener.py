@@ -68,6 +68,8 @@ class Listener:
         self._open = 0
         self._tls: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
+        self._unattended: set[socket.socket] = set()
+        """Accepted, and not begun with."""
 
     async def open(self, address: ListenAddress, tls: ssl.SSLContext | None = None) -> ListenAddress:
         """Listen; returns where. Raises PortInUse, Denied, InvalidValue."""
@@ -116,6 +118,8 @@ class Listener:
         """End everything at once."""
         self.stop_accepting()
         await self._tasks.stop()
+        while self._unattended:
+            self._unattended.pop().close()
 
     def _accept(self, listening: socket.socket) -> None:
         try:
@@ -140,9 +144,11 @@ class Listener:
             connection.close()
             return
         self._open += 1
+        self._unattended.add(connection)
         self._tasks.spawn(self._attend(connection, place))
 
     async def _attend(self, connection: socket.socket, place: Any) -> None:
+        self._unattended.remove(connection)
         try:
             stream = await self._stream(connection, place)
             try:

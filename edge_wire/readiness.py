@@ -8,10 +8,13 @@ systems without epoll the loop watches a socket for as long as somebody waits.
 from __future__ import annotations
 
 import asyncio
+import logging
 import select
 from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakKeyDictionary
+
+log = logging.getLogger(__name__)
 
 IS_EDGE_TRIGGERED = hasattr(select, "epoll")
 _IN, _OUT, _ERROR, _HANG_UP, _READ_HANG_UP = 0x1, 0x4, 0x8, 0x10, 0x2000
@@ -95,7 +98,10 @@ class _Edges:
             # which then hears of nothing: it may be told too often.
             watcher = self._watchers.get(number)
             if watcher is not None:
-                watcher(events)
+                try:
+                    watcher(events)
+                except Exception:  # the others are not told once more
+                    log.exception("a socket was not served as it should")
 
 
 class _Levels:

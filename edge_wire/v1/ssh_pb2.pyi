@@ -554,7 +554,7 @@ class SshSession(_message.Message):
     fingerprint: _builtins.str
     """Fingerprint of the key."""
     outcome: _builtins.str
-    """`open`, `closed`, or why it was ended: `revoked`, `node_stopped`, `connection_lost`, `idle`."""
+    """`open`, `closed`, `lost`, or why it ended: `revoked`, `node_stopped`, `connection_lost`, `account_refused`."""
     has_recording: _builtins.bool
     """There is a recording of its terminal on the node."""
     @_builtins.property

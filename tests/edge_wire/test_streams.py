@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_address
 
@@ -178,3 +179,18 @@ async def test_more_connections_than_allowed_are_refused() -> None:
     with pytest.raises(StreamBroken):  # it was served, and then left
         await first.read()
     await listener.stop()
+
+
+async def test_a_port_that_is_stopped_at_once_leaves_nothing_open() -> None:
+    async def keep(stream: SocketStream) -> None:
+        await stream.read()
+
+    listener = Listener(keep)
+    place = await listener.open(ListenAddress(host="127.0.0.1", port=0))
+    client = await connect(LOOPBACK, place.port, WITHIN)
+    while not listener._unattended:  # accepted, and its task has not begun
+        await asyncio.sleep(0)
+    await listener.stop()
+    with suppress(StreamBroken):  # it was served for a moment
+        assert await everything(client) == b""
+    client.abort()

@@ -281,7 +281,7 @@ async def test_edgectl_ssh_as_an_account_for_ssh(door: Door) -> None:
 async def test_a_local_account_that_is_not_there_is_said_on_stderr(door: Door) -> None:
     done = await door.site.edgectl("ssh", "no-such-account@edge01", "true")
     assert (done.code, "no account no-such-account" in done.err) == (1, True)
-    assert await outcome_of_the_session(door) == "account_unknown"
+    assert await outcome_of_the_session(door) == "account_refused"
 
 
 async def test_port_40022_of_a_node_is_its_ssh_server_by_the_admins_proxy_too(door: Door) -> None:
