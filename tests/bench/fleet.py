@@ -212,6 +212,14 @@ class Fleet:
 @asynccontextmanager
 async def running(plan: Plan, scratch: Path) -> AsyncIterator[Fleet]:
     """A fleet with all its nodes online."""
+    async with admin_running(plan, scratch) as fleet:
+        await fleet.add_nodes()
+        yield fleet
+
+
+@asynccontextmanager
+async def admin_running(plan: Plan, scratch: Path) -> AsyncIterator[Fleet]:
+    """The same before it has nodes."""
     directory = scratch / f"fleet{len(list(scratch.glob('fleet*')))}"
     directory.mkdir()
     fleet = Fleet(plan, directory)
@@ -222,7 +230,6 @@ async def running(plan: Plan, scratch: Path) -> AsyncIterator[Fleet]:
         async with connected_to(fleet.context, MASTER_KEY) as admin:
             fleet.admin = admin
             await _answering(admin)
-            await fleet.add_nodes()
             yield fleet
     finally:
         await fleet.stop()

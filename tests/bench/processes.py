@@ -127,6 +127,16 @@ def process_cpu_seconds(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_seconds_with_ended(pids: Sequence[int]) -> float:
+    """The same with the children that have ended and theirs, as soon as they are waited for."""
+    ticks = 0
+    for pid in pids:
+        with suppress(OSError):  # it has just ended
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def family(pids: Sequence[int]) -> list[int]:
     """These processes and all that descend from them."""
     children: dict[int, list[int]] = {}

@@ -18,6 +18,21 @@ from tests.support.postgres import free_port
 _ANSWERS_WITHIN = 10.0
 
 
+def client_lines(port: int, key: Path) -> list[str]:
+    """The configuration of a client of a server on loopback: as ourselves, with one key, and no question asked."""
+    return [
+        "HostName 127.0.0.1",
+        f"Port {port}",
+        f"User {getpass.getuser()}",
+        f"IdentityFile {key}",
+        "IdentitiesOnly yes",
+        "StrictHostKeyChecking no",
+        "UserKnownHostsFile /dev/null",
+        "LogLevel ERROR",
+        "BatchMode yes",
+    ]
+
+
 class Sshd:
     """The server, and the client configurations `cold`, `warm` and `curve` (cold with a cheaper key exchange)."""
 
@@ -44,6 +59,11 @@ class Sshd:
         words = [program, "-D", "-f", str(self.directory / "sshd_config"), "-E", str(self.directory / "sshd.log")]
         self._process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.DEVNULL)
         await asyncio.wait_for(self._answering(), _ANSWERS_WITHIN)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
 
     @property
     def pid(self) -> int:
@@ -100,18 +120,7 @@ class Sshd:
         return "\n".join(lines) + "\n"
 
     def _client_config(self, name: str) -> str:
-        lines = [
-            "Host n*",
-            "HostName 127.0.0.1",
-            f"Port {self._port}",
-            f"User {getpass.getuser()}",
-            f"IdentityFile {self.directory / 'user'}",
-            "IdentitiesOnly yes",
-            "StrictHostKeyChecking no",
-            "UserKnownHostsFile /dev/null",
-            "LogLevel ERROR",
-            "BatchMode yes",
-        ]
+        lines = ["Host n*", *client_lines(self._port, self.directory / "user")]
         if name == "warm":
             lines += ["ControlMaster auto", f"ControlPath {self.directory}/mux-%n", "ControlPersist 900"]
         if name == "curve":

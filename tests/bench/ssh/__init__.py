@@ -1,0 +1,1 @@
+"""The benchmark of SSH: what `scripts/bench/ssh` measures, and with what."""
