@@ -7,13 +7,19 @@ import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.bench.processes import ROOT
+from tests.bench.figures import Report
+from tests.bench.processes import ROOT, Failed
+from tests.bench.ssh.clients import Clients
 from tests.bench.ssh.options import FEWEST_ROUNDS, SECTIONS, parse
 from tests.bench.ssh.rounds import PROMISED
+from tests.bench.ssh.run import start_servers
+from tests.bench.ssh.ways import Way
 from tests.bench.test_run import programs_below
 from tests.support.eventually import eventually
 
@@ -60,6 +66,47 @@ def test_what_cannot_be_meant_is_a_usage_error(words: list[str], said: str, caps
     assert said in capsys.readouterr().err
 
 
+async def test_a_peer_that_cannot_be_measured_is_named_and_left_out() -> None:
+    way = Way(client=["ssh"], pids=[])
+
+    @asynccontextmanager
+    async def there() -> AsyncIterator[Way]:
+        yield way
+
+    @asynccontextmanager
+    async def missing() -> AsyncIterator[Way]:
+        raise Failed("sshd is not installed")
+        yield way
+
+    report = Report({})
+    async with AsyncExitStack() as stack:
+        assert await start_servers(stack, {"ours": there, "sshd": missing}, report) == {"ours": way}
+        assert report.to_json(interrupted=False)["notes"] == ["sshd is left out: sshd is not installed"]
+        with pytest.raises(Failed):
+            await start_servers(stack, {"ours": missing}, report)
+
+
+async def test_a_machine_without_ssh_is_told_what_to_install(tmp_path: Path) -> None:
+    process = await start(tmp_path, *_TINY, PATH=str(tmp_path))
+    _, err = await asyncio.wait_for(process.communicate(), _WITHIN)
+    assert (process.returncode, b"openssh-client" in err) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_client_that_ends_badly_says_why_and_those_that_run_end_with_the_benchmark(tmp_path: Path) -> None:
+    clients = Clients()
+    with pytest.raises(Failed, match="ended with 3: no way in"):
+        await clients.log_in(Way(client=["sh", "-c", "echo no way in >&2; exit 3"], pids=[]))
+    with pytest.raises(Failed, match="7 of 8 bytes"):
+        await clients.download(Way(client=["sh", "-c", "printf 1234567"], pids=[]), 8)
+    started = tmp_path / "started"
+    running = asyncio.create_task(clients.log_in(Way(client=["sh", "-c", f"> {started}; exec sleep 600"], pids=[])))
+    await eventually(started.exists, what="the client")
+    await clients.close()
+    with pytest.raises(Failed):
+        await running
+
+
 @slow
 @takes_its_time
 async def test_a_tiny_run_measures_every_section_beside_sshd(tmp_path: Path) -> None:
@@ -84,13 +131,13 @@ async def test_a_tiny_run_measures_every_section_beside_sshd(tmp_path: Path) -> 
 
 @slow
 @takes_its_time
-async def test_a_machine_without_sshd_is_told_so_and_measures_the_rest(tmp_path: Path) -> None:
+async def test_without_peers_only_ours_is_measured_and_the_ratios_are_null(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     process = await start(tmp_path, *_TINY, "--only", "connect", "--json", str(report))
     _, err = await asyncio.wait_for(process.communicate(), _WITHIN)
     assert process.returncode == 0, err.decode()
     stored = json.loads(report.read_text())
-    assert stored["ratios"]["connect_vs_sshd"] is None
+    assert {stored["ratios"][name] for name in PROMISED} == {None}
     assert stored["figures"]["connect.ours"]["count"] == 1
 
 

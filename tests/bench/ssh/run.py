@@ -71,7 +71,7 @@ async def _measure(options: Options, report: Report, scratch: Path) -> int:
         servers: dict[str, Server] = {"ours": partial(our_server, scratch, options.idle + _SPARE_SESSIONS)}
         if options.has_peers:
             servers["sshd"] = partial(peer_server, scratch)
-        ways = await _start(stack, servers, report)
+        ways = await start_servers(stack, servers, report)
         path = await stack.enter_async_context(whole_path(scratch)) if "path" in options.sections else {}
         stack.push_async_callback(clients.close)
         for name, way in ways.items():
@@ -84,7 +84,7 @@ async def _measure(options: Options, report: Report, scratch: Path) -> int:
     return 0
 
 
-async def _start(stack: AsyncExitStack, servers: Mapping[str, Server], report: Report) -> Mapping[str, Way]:
+async def start_servers(stack: AsyncExitStack, servers: Mapping[str, Server], report: Report) -> Mapping[str, Way]:
     """Ours must start; a peer that does not is named and left out."""
     ways: dict[str, Way] = {}
     for name, server in servers.items():
