@@ -868,12 +868,20 @@ class SshAnswer(_message.Message):
     IS_VERIFIED_FIELD_NUMBER: _builtins.int
     LOCAL_ACCOUNT_FIELD_NUMBER: _builtins.int
     CREDENTIAL_ID_FIELD_NUMBER: _builtins.int
+    IS_UNDECIDED_FIELD_NUMBER: _builtins.int
+    VALID_FOR_FIELD_NUMBER: _builtins.int
     question_id: _builtins.str
     is_verified: _builtins.bool
     local_account: _builtins.str
     """Local account to run as; empty means the agent's own."""
     credential_id: _builtins.str
     """What the login hangs on: the session ends when this is revoked."""
+    is_undecided: _builtins.bool
+    """Nobody could decide: the database is away, or too many questions wait. As if there were no admin."""
+    @_builtins.property
+    def valid_for(self) -> _duration_pb2.Duration:
+        """How long the credential lasts from now; absent means without end. For who remembers it."""
+
     def __init__(
         self,
         *,
@@ -881,10 +889,12 @@ class SshAnswer(_message.Message):
         is_verified: _builtins.bool = ...,
         local_account: _builtins.str = ...,
         credential_id: _builtins.str = ...,
+        is_undecided: _builtins.bool = ...,
+        valid_for: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["valid_for", b"valid_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential_id", b"credential_id", "is_verified", b"is_verified", "local_account", b"local_account", "question_id", b"question_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential_id", b"credential_id", "is_undecided", b"is_undecided", "is_verified", b"is_verified", "local_account", b"local_account", "question_id", b"question_id", "valid_for", b"valid_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1084,21 +1094,29 @@ Global___SshAcknowledgement: _TypeAlias = SshAcknowledgement  # noqa: Y015
 
 @_typing.final
 class SshInventory(_message.Message):
-    """Up, after a welcome: the sessions that run, with what they hang on. Answered by SshEndSessions."""
+    """Up, after a welcome, and every minute while something is remembered: the sessions that run, with what they hang on.
+    Answered by SshEndSessions, if something of it is gone.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSIONS_FIELD_NUMBER: _builtins.int
+    REMEMBERED_CREDENTIAL_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___SshLiveSession]: ...
+    @_builtins.property
+    def remembered_credential_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is remembered for a time without an admin, and hangs on these."""
+
     def __init__(
         self,
         *,
         sessions: _abc.Iterable[Global___SshLiveSession] | None = ...,
+        remembered_credential_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["remembered_credential_ids", b"remembered_credential_ids", "sessions", b"sessions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1130,7 +1148,7 @@ Global___SshLiveSession: _TypeAlias = SshLiveSession  # noqa: Y015
 
 @_typing.final
 class SshEndSessions(_message.Message):
-    """Down: end the sessions that hang on these."""
+    """Down: end the sessions that hang on these, and remember nothing that does."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
