@@ -334,7 +334,7 @@ class AdminApp:
         )
 
     def _new_ssh(self) -> Ssh:
-        return Ssh(db=self.db, registry=self.registry, admin_id=self.admin_id, now=utc_now)
+        return Ssh(db=self.db, registry=self.registry, dialler=self._dialler, admin_id=self.admin_id, now=utc_now)
 
     def _open_port(self, identity: Identity) -> Address:
         host = self._settings.grpc_listen.rpartition(":")[0]

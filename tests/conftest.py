@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.support.databases",
     "tests.support.expected_skips",
     "tests.support.harness",
+    "tests.support.login_shells",
     "tests.support.netns",
     "tests.support.root",
     "tests.support.small_disk",

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from edge_server.principals.models import PrincipalClusterRow, PrincipalRow
 
+_IDS_AT_ONCE = 500
+
 
 def find_by_token_hash(tx: Session, token_hash: bytes) -> PrincipalRow | None:
     """The principal of a token that was not revoked."""
@@ -36,8 +38,14 @@ def find_live(tx: Session, reference: str, *, prefix_length: int) -> Sequence[Pr
 
 def list_live_ids(tx: Session, ids: Collection[str]) -> set[str]:
     """Of these, those that were not revoked."""
-    query = select(PrincipalRow.id).where(PrincipalRow.id.in_(ids), PrincipalRow.revoked_at.is_(None))
-    return set(tx.scalars(query))
+    wanted = sorted(ids)
+    found: set[str] = set()
+    for start in range(0, len(wanted), _IDS_AT_ONCE):
+        some = wanted[start : start + _IDS_AT_ONCE]
+        found |= set(
+            tx.scalars(select(PrincipalRow.id).where(PrincipalRow.id.in_(some), PrincipalRow.revoked_at.is_(None)))
+        )
+    return found
 
 
 def list_cluster_ids(tx: Session, principal_ids: Sequence[str]) -> dict[str, list[str]]:

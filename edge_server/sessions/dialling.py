@@ -43,6 +43,7 @@ class _Question:
     """A node that was asked for a tunnel."""
 
     session: NodeSession
+    caller: pb.TunnelCaller
     answer: asyncio.Future[Dialled] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -53,6 +54,12 @@ class NodeDialler:
         self._registry = registry
         self._admin_id = admin_id
         self._questions: dict[str, _Question] = {}
+        self._callers: dict[str, tuple[NodeId, pb.TunnelCaller]] = {}
+
+    def caller_of(self, node_id: NodeId, tunnel_id: str) -> pb.TunnelCaller | None:
+        """Who asked for a tunnel of this node that is open."""
+        owner, caller = self._callers.get(tunnel_id, (None, None))
+        return caller if owner == node_id else None
 
     async def dial(
         self, node_id: NodeId, target: Target, *, within: timedelta, caller: Caller | None = None
@@ -81,7 +88,7 @@ class NodeDialler:
             raise TunnelUnsupported(hint=f"update edge-agent on {session.node.name}")
         tunnel_id = request.tunnel_id = f"{self._admin_id}/{uuid4()}"
         request.connect_timeout_ms = int(within.total_seconds() * 1000)
-        question = self._questions[tunnel_id] = _Question(session=session)
+        question = self._questions[tunnel_id] = _Question(session=session, caller=request.caller)
         session.tell(session_pb2.AdminFrame(tunnel=request))
         try:
             return await self._answer(question, within + _SPARE)
@@ -103,8 +110,12 @@ class NodeDialler:
             raise TunnelUnknown
         tunnel = ServedTunnel(frames)
         question.answer.set_result(Dialled(stream=tunnel.stream, peer=first.arrival.opened.peer))
-        async for frame in tunnel.outgoing():
-            yield frame
+        self._callers[first.arrival.tunnel_id] = (node.id, question.caller)
+        try:
+            async for frame in tunnel.outgoing():
+                yield frame
+        finally:
+            del self._callers[first.arrival.tunnel_id]
 
     def refused(self, session: NodeSession, refusal: pb.TunnelRefused) -> None:
         """The node does not open a tunnel that it was asked for."""

@@ -68,7 +68,7 @@ class SshSink(Protocol):
 
     def reported(self, session: NodeSession, reports: Sequence[ssh_pb2.SshReport]) -> None: ...
 
-    def counted(self, session: NodeSession, sessions: Sequence[ssh_pb2.SshLiveSession]) -> None: ...
+    def counted(self, session: NodeSession, inventory: ssh_pb2.SshInventory) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +174,7 @@ class NodeSession:
         elif frame.HasField("ssh_reports"):
             self._sinks.ssh.reported(self, frame.ssh_reports.reports)
         else:
-            self._sinks.ssh.counted(self, frame.ssh_inventory.sessions)
+            self._sinks.ssh.counted(self, frame.ssh_inventory)
 
     async def next_frame(self) -> pb.AdminFrame | None:
         """What to send next; None when everything was said or the node is dead."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -63,14 +63,14 @@ class User:
 
 
 class AccountService:
-    """Accounts and keys. `after_delete` is told when something went on which sessions may hang."""
+    """Accounts and keys. `after_delete` is told what went, on which sessions may hang."""
 
     def __init__(
         self,
         *,
         db: Database,
         passwords: Passwords,
-        after_delete: Callable[[], None],
+        after_delete: Callable[[Collection[str]], None],
         now: Callable[[], datetime],
     ) -> None:
         self._db = db
@@ -135,16 +135,19 @@ class AccountService:
     async def delete_user(self, caller: Caller, name: str) -> None:
         """Delete an account with its keys; its sessions end. Raises SshUserNotFound."""
 
-        def work(tx: Session) -> None:
+        def work(tx: Session) -> Collection[str]:
             row = _find(tx, caller.principal, name)
             record(tx, caller, _change("ssh_user.delete", row, {}), self._now())
-            for key in repository.list_keys(tx, [row.id]):
+            keys = repository.list_keys(tx, [row.id])
+            gone = [f"user/{row.id}", *(f"key/{key.id}" for key in keys)]
+            gone += [f"admission/{admission_id}" for admission_id in repository.admissions_of(tx, row.id)]
+            for key in keys:
                 tx.delete(key)
             tx.flush()
             tx.delete(row)
+            return gone
 
-        await self._db.write(work)
-        self._after_delete()
+        self._after_delete(await self._db.write(work))
 
     async def list_keys(self, caller: Caller, user: str) -> list[tuple[str, SshKeyRow]]:
         """Name of the account and key, of one account or of all that the caller may see. Raises SshUserNotFound."""
@@ -195,7 +198,7 @@ class AccountService:
     async def delete_key(self, caller: Caller, user: str, key: str) -> None:
         """Delete a key by name or fingerprint; its sessions end. Raises SshUserNotFound, SshKeyNotFound."""
 
-        def work(tx: Session) -> None:
+        def work(tx: Session) -> Collection[str]:
             owner = _find(tx, caller.principal, user)
             found = [row for row in repository.list_keys(tx, [owner.id]) if key in {row.name, row.fingerprint}]
             if not found:
@@ -204,9 +207,9 @@ class AccountService:
             tx.delete(found[0])
             details = {"key": found[0].name, "fingerprint": found[0].fingerprint}
             record(tx, caller, _change("ssh_key.delete", owner, details), self._now())
+            return [f"key/{found[0].id}"]
 
-        await self._db.write(work)
-        self._after_delete()
+        self._after_delete(await self._db.write(work))
 
     def _end(self, expires_in: timedelta | None) -> datetime | None:
         if not expires_in:

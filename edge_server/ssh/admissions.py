@@ -22,7 +22,7 @@ from edge_server.ssh.accounts import wanted_of
 from edge_server.ssh.domain import ADMISSION_LASTS, LONGEST_ADMISSION, check_account_name
 from edge_server.ssh.keys import parse_public_key
 from edge_server.ssh.models import SshAdmissionRow, SshHostRow
-from edge_wire.errors import InvalidValue, NodeNotFound, NodeOffline, SshUnsupported, SshUserDenied
+from edge_wire.errors import InvalidValue, NodeNotFound, NodeOffline, SshUnsupported, SshUserDenied, SshUserInvalid
 from edge_wire.names import dns_name
 
 _KEYS_LIMIT = 8
@@ -92,15 +92,19 @@ class Admissions:
             raise InvalidValue(f"a key is let in for at most {int(LONGEST_ADMISSION.total_seconds())} seconds")
         host = await self._db.read(lambda tx: self._reachable_host(tx, caller, reference))
         self._require_server(host)
+        if not user and not host.own_account:
+            raise SshUserInvalid(f"{host.node.name} has not said as whom its agent runs", hint="edgectl ssh USER@NODE")
         name = check_account_name(user or host.own_account)
         now = self._now()
 
         def work(tx: Session) -> Admitted:
+            local_account, user_id = _local_account(tx, host, name, now)
             row = SshAdmissionRow(
                 id=str(uuid4()),
                 node_id=host.node.id,
                 user_name=name,
-                local_account=_local_account(tx, host, name, now),
+                user_id=user_id,
+                local_account=local_account,
                 fingerprint=key.fingerprint,
                 principal_id=caller.principal.id,
                 principal_name=caller.principal.name,
@@ -147,19 +151,17 @@ def _place(tx: Session, node_id: NodeId) -> Place:
     return place
 
 
-def _local_account(tx: Session, host: Host, name: str, now: datetime) -> str:
-    """Of the account for SSH of this name, or the node's own account of this name.
+def _local_account(tx: Session, host: Host, name: str, now: datetime) -> tuple[str, str | None]:
+    """Of the account for SSH of this name that is good on the node, or else the node's own account of this name.
 
-    Whoever may admit may run commands as any local account. Raises SshUserDenied.
+    Whoever may admit may run commands as any local account. Raises SshUserDenied for one that has expired.
     """
     row = repository.find_user(tx, name)
-    if row is None:
-        return name
-    is_over = row.expires_at is not None and row.expires_at <= now
-    if is_over or not wanted_of(row).hold(_place(tx, host.node.id)):
-        reason = "has expired" if is_over else f"is not good on {host.node.name}"
-        raise SshUserDenied(f"the account for SSH {name} {reason}", hint=f"edgectl ssh-user show {name}")
-    return row.local_account
+    if row is None or not wanted_of(row).hold(_place(tx, host.node.id)):
+        return name, None
+    if row.expires_at is not None and row.expires_at <= now:
+        raise SshUserDenied(f"the account for SSH {name} has expired", hint=f"edgectl ssh-user show {name}")
+    return row.local_account, row.id
 
 
 def _change(action: str, node: NodeIdentity | SelectedNode, details: Mapping[str, str]) -> Change:

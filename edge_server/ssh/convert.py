@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from edge_server.nodes.domain import NodeIdentity
 from edge_server.ssh.accounts import NewKey, NewUser, User, wanted_of
 from edge_server.ssh.admissions import Host
-from edge_server.ssh.domain import LIST_LIMIT, Deeds, NodesWanted, Proof, is_account_name
+from edge_server.ssh.domain import LIST_LIMIT, Deeds, Login, NodesWanted, Proof, is_account_name
 from edge_server.ssh.logins import Question
 from edge_server.ssh.models import SshKeyRow, SshSessionRow
 from edge_server.ssh.records import Ended, Failed, Report, Started
 from edge_wire.errors import SelectorInvalid
 from edge_wire.names import bounded
-from edge_wire.timestamps import from_duration, to_timestamp
+from edge_wire.timestamps import from_duration, to_duration, to_timestamp
 from edge_wire.v1 import selector_pb2
 from edge_wire.v1 import ssh_pb2 as pb
 
@@ -126,6 +126,19 @@ def from_question(node: NodeIdentity, question: pb.SshQuestion) -> Question:
         proof=Proof.PASSWORD if is_password else Proof.PUBLIC_KEY,
         key=question.public_key,
         password=question.password,
+    )
+
+
+def to_answer(question_id: str, login: Login | None, now: datetime) -> pb.SshAnswer:
+    """For the node."""
+    if login is None:
+        return pb.SshAnswer(question_id=question_id)
+    return pb.SshAnswer(
+        question_id=question_id,
+        is_verified=True,
+        local_account=login.local_account,
+        credential_id=login.credential_id,
+        valid_for=to_duration(login.expires_at - now) if login.expires_at is not None else None,
     )
 
 

@@ -143,6 +143,8 @@ class Login:
     local_account: str
     credential_id: str
     """`key/ID`, `user/ID` or `admission/ID`: what its session hangs on."""
+    expires_at: datetime | None = None
+    """When the credential stops letting in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +163,12 @@ def by_key(
     if account is not None and account.is_good(attempt.place, attempt.now):
         for key in keys:
             if key.is_good(attempt.address, attempt.now):
-                return Login(local_account=account.local_account, credential_id=f"key/{key.id}")
+                ends = [end for end in (account.expires_at, key.expires_at) if end is not None]
+                return Login(
+                    local_account=account.local_account,
+                    credential_id=f"key/{key.id}",
+                    expires_at=min(ends, default=None),
+                )
     if admission is not None and not _is_over(admission.expires_at, attempt.now):
         return Login(local_account=admission.local_account, credential_id=f"admission/{admission.id}")
     return None

@@ -14,6 +14,7 @@ from edge_server.audit.service import Change, Origin, record
 from edge_server.db.database import Database
 from edge_server.nodes.domain import NodeIdentity, Place
 from edge_server.nodes.places import place_of
+from edge_server.principals.service import live_principals
 from edge_server.ssh import domain, repository
 from edge_server.ssh.accounts import wanted_of
 from edge_server.ssh.domain import Account, AccountKey, Admission, Attempt, Login, Proof
@@ -31,6 +32,7 @@ _TEXT_LIMIT = 64
 _BATCH = 500
 _WAITING_LIMIT = 10_000
 _RETRY_SECONDS = 1.0
+_STOP_WITHIN = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +77,33 @@ class Logins:
     async def decide(self, question: Question) -> Login | None:
         """The login, or None. Raises DatabaseUnavailable."""
         now = self._now()
-        source = f"ssh {question.node.id} {question.address}"
-        if self._limiter.is_blocked(source, now):
+        if any(self._limiter.is_blocked(source, now) for source in _guessers(question)):
             self._note(question, "too_many_attempts", now)
             return None
-        known = await self._db.read(lambda tx: _look_up(tx, question, now))
+        try:
+            known = await self._db.read(lambda tx: _look_up(tx, question, now))
+        except DatabaseUnavailable:
+            self.note_undecided(question)
+            raise
         login = await self._judge(question, known, now)
         if login is None:
-            self._count_refusal(question, source, now)
+            for source in _guessers(question):
+                self._limiter.count(source, now)
         self._note(question, "ok" if login else "refused", now, admitted_by=known.admitted_by if login else "")
         return login
 
+    def note_undecided(self, question: Question) -> None:
+        """Nobody could decide."""
+        self._note(question, "undecided", self._now())
+
     async def stop(self) -> None:
-        """Write what is noted and let the threads go."""
-        await self._tasks.finish()
+        """Write what is noted, unless the database stays away, and let the threads go."""
+        try:
+            async with asyncio.timeout(_STOP_WITHIN):
+                await self._tasks.finish()
+        except TimeoutError:
+            log.warning("%d attempts to log in are not in the audit log", len(self._attempts))
+        await self._tasks.stop()
         self._passwords.close()
 
     async def _judge(self, question: Question, known: _Known, now: datetime) -> Login | None:
@@ -102,11 +117,6 @@ class Logins:
         if question.proof is Proof.PASSWORD:
             return domain.by_password(attempt, known.account, is_right=is_right)
         return domain.by_key(attempt, known.account, known.keys, known.admission)
-
-    def _count_refusal(self, question: Question, source: str, now: datetime) -> None:
-        """A client offers every key of its agent, so only passwords count as guessing."""
-        if question.proof is Proof.PASSWORD:
-            self._limiter.count(source, now)
 
     def _note(self, question: Question, outcome: str, now: datetime, *, admitted_by: str = "") -> None:
         if len(self._attempts) >= _WAITING_LIMIT:
@@ -135,6 +145,17 @@ class Logins:
             self._is_writing = False
 
 
+def _guessers(question: Question) -> Sequence[str]:
+    """Whose wrong passwords count together: where they come from, the node that asks, and the account.
+
+    A client offers every key of its agent, so keys are no guessing. The address is the node's word.
+    """
+    if question.proof is not Proof.PASSWORD:
+        return ()
+    node = question.node.id
+    return (f"from {node} {question.address}", f"node {node}", f"user {question.user}")
+
+
 def _record_all(tx: Session, batch: Sequence[tuple[Origin, Change, datetime]]) -> None:
     for origin, change, moment in batch:
         record(tx, origin, change, moment)
@@ -150,6 +171,8 @@ def _look_up(tx: Session, question: Question, now: datetime) -> _Known:
     fingerprint = fingerprint_of(question.key)
     keys = repository.find_keys(tx, row.id, fingerprint) if row is not None else ()
     admitted = repository.find_admission(tx, node_id=question.node.id, user_name=name, fingerprint=fingerprint, now=now)
+    if admitted is not None and not live_principals(tx, {admitted.principal_id}):
+        admitted = None
     return _Known(
         place=place,
         account=account,
@@ -175,8 +198,8 @@ def _account(row: SshUserRow) -> Account:
 def _origin(question: Question, admitted_by: str) -> Origin:
     who = admitted_by or question.principal
     return Origin(
-        id=bounded(question.user, _TEXT_LIMIT),
-        name=bounded(who or question.user, _TEXT_LIMIT),
+        id="",
+        name=bounded(who, _TEXT_LIMIT),
         request_id="",
         peer=bounded(question.address, _TEXT_LIMIT),
     )

@@ -56,6 +56,8 @@ class SshAdmissionRow(Base):
     id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
     node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
     user_name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("ssh_users.id", ondelete="CASCADE"), index=True)
+    """The account for SSH, unless it is for a local account of the node."""
     local_account: Mapped[str] = mapped_column(String(NAME_LENGTH))
     fingerprint: Mapped[str] = mapped_column(String(NAME_LENGTH))
     principal_id: Mapped[str] = mapped_column(String(ID_LENGTH))

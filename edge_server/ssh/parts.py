@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from edge_server.db.database import Database
+from edge_server.sessions.dialling import NodeDialler
 from edge_server.sessions.registry import SessionRegistry
 from edge_server.ssh.accounts import AccountService
 from edge_server.ssh.admissions import Admissions
@@ -19,11 +20,19 @@ from edge_wire.limiter import FailureLimiter
 class Ssh:
     """Accounts, admissions, logins and sessions."""
 
-    def __init__(self, *, db: Database, registry: SessionRegistry, admin_id: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        registry: SessionRegistry,
+        dialler: NodeDialler,
+        admin_id: str,
+        now: Callable[[], datetime],
+    ) -> None:
         self.passwords = Passwords()
         self.admissions = Admissions(db=db, registry=registry, admin_id=admin_id, now=now)
         self.logins = Logins(db=db, passwords=self.passwords, limiter=FailureLimiter(), now=now)
-        self.link = SshLink(registry=registry, logins=self.logins, admissions=self.admissions)
+        self.link = SshLink(registry=registry, dialler=dialler, logins=self.logins, admissions=self.admissions, now=now)
         self.records = SessionRecords(
             db=db,
             own_nodes=lambda: [session.node.id for session in registry],
@@ -31,9 +40,7 @@ class Ssh:
             now=now,
         )
         self.link.records = self.records
-        self.accounts = AccountService(
-            db=db, passwords=self.passwords, after_delete=self.link.end_revoked_soon, now=now
-        )
+        self.accounts = AccountService(db=db, passwords=self.passwords, after_delete=self.link.revoked, now=now)
 
     async def stop(self) -> None:
         """Finish what was begun."""

@@ -22,6 +22,8 @@ from edge_wire.errors import InvalidValue, SshSessionNotFound
 from edge_wire.names import bounded, is_storable, quoted
 
 KEPT_FOR = timedelta(days=90)
+OPEN_LIMIT = 1000
+"""Sessions of one node that run: more than any node allows."""
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
 _PREFIX_LENGTH = 4
 _REMOVED_AT_ONCE = 200
@@ -89,7 +91,7 @@ class SessionRecords:
         self._now = now
 
     async def store(self, node: NodeIdentity, reports: Sequence[Report]) -> None:
-        """Store what a node reports, all or nothing; the same again changes nothing. Raises DatabaseUnavailable."""
+        """Store what a node reports, in its order, all or nothing. Raises DatabaseUnavailable."""
         now = self._now()
 
         def work(tx: Session) -> None:
@@ -98,20 +100,21 @@ class SessionRecords:
 
         await self._db.write(work)
 
-    async def compare(self, node: NodeIdentity, running: Mapping[str, str]) -> None:
-        """A node says which sessions run (id → what it hangs on): others of its are over, and what hangs on nothing
-        any more is to end. Raises DatabaseUnavailable."""
+    async def compare(
+        self, node: NodeIdentity, running: Mapping[str, str], remembered: Collection[str]
+    ) -> Collection[str]:
+        """A node says which sessions run (id → what it hangs on): others of its are over. Returns what of all that it
+        names is gone, and so is to end. Raises DatabaseUnavailable."""
         now = self._now()
+        named = {*running.values(), *remembered}
 
         def work(tx: Session) -> set[str]:
             repository.give_up_sessions(
                 tx, node_id=node.id, running=list(running), began_before=now - _CLOCKS_APART, now=now
             )
-            return set(running.values()) - _still_good(tx, set(running.values()))
+            return named - _still_good(tx, named)
 
-        gone = await self._db.write(work)
-        if gone:
-            self._end_sessions(node.id, gone)
+        return await self._db.write(work)
 
     async def end_revoked(self) -> None:
         """End the sessions on this admin's nodes whose key, account or principal is gone.
@@ -181,7 +184,7 @@ def _store(tx: Session, node: NodeIdentity, report: Report, now: datetime) -> No
     elif isinstance(report, Ended):
         _store_end(tx, node, report, now)
     else:
-        origin = _origin(user=report.user, principal="", address=report.address)
+        origin = _origin(principal="", address=report.address)
         details = {"user": bounded(report.user, 64), "reason": bounded(report.reason, 32), "count": str(report.count)}
         record(tx, origin, _change("ssh.failed", node, details), now)
 
@@ -207,7 +210,7 @@ def _store_start(tx: Session, node: NodeIdentity, started: Started, now: datetim
         "bytes_sent": 0,
         "has_recording": False,
     }
-    if not repository.add_session(tx, values):
+    if repository.count_open(tx, node.id) >= OPEN_LIMIT or not repository.add_session(tx, values):
         return
     details = {
         "session": started.session_id,
@@ -215,7 +218,7 @@ def _store_start(tx: Session, node: NodeIdentity, started: Started, now: datetim
         "local_account": values["local_account"],
         "method": values["method"],
     }
-    origin = _origin(user=started.user, principal=started.principal, address=started.address)
+    origin = _origin(principal=started.principal, address=started.address)
     record(tx, origin, _change("ssh.open", node, details), now)
 
 
@@ -242,7 +245,7 @@ def _store_end(tx: Session, node: NodeIdentity, ended: Ended, now: datetime) -> 
         "bytes_received": str(row.bytes_received),
         "bytes_sent": str(row.bytes_sent),
     }
-    origin = _origin(user=row.user_name, principal=row.principal_name, address=row.address)
+    origin = _origin(principal=row.principal_name, address=row.address)
     record(tx, origin, _change("ssh.close", node, details), now)
 
 
@@ -259,8 +262,8 @@ def _still_good(tx: Session, credential_ids: Collection[str]) -> set[str]:
     return {f"{kind}/{name}" for kind, names in good.items() for name in names}
 
 
-def _origin(*, user: str, principal: str, address: str) -> Origin:
-    return Origin(id=bounded(user, 64), name=bounded(principal or user, 64), request_id="", peer=bounded(address, 64))
+def _origin(*, principal: str, address: str) -> Origin:
+    return Origin(id="", name=bounded(principal, 64), request_id="", peer=bounded(address, 64))
 
 
 def _change(action: str, node: NodeIdentity, details: dict[str, str]) -> Change:

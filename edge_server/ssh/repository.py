@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -60,6 +60,11 @@ def find_admission(
     return tx.scalar(select(SshAdmissionRow).where(*fits).order_by(SshAdmissionRow.expires_at.desc()).limit(1))
 
 
+def admissions_of(tx: Session, user_id: str) -> Sequence[str]:
+    """Ids of what lets keys in as an account."""
+    return tx.scalars(select(SshAdmissionRow.id).where(SshAdmissionRow.user_id == user_id)).all()
+
+
 def remove_admissions(tx: Session, *, over_before: datetime) -> None:
     """Forget those that were over by then, but for those on which a session hangs."""
     is_used = exists().where(
@@ -77,7 +82,7 @@ def find_host(tx: Session, node_id: str) -> SshHostRow | None:
 
 
 def add_session(tx: Session, values: Mapping[str, Any]) -> bool:
-    """Insert a session; False when it is there already, or as a stub of its end that came first."""
+    """Insert a session; False when it is there already."""
     row = tx.get(SshSessionRow, values["id"])
     if row is not None:
         return False
@@ -131,26 +136,32 @@ def find_sessions(tx: Session, reference: str, scope: Collection[str] | None) ->
 def open_credentials(tx: Session, node_ids: Collection[str]) -> dict[str, set[str]]:
     """Node id → what the sessions hang on that run there."""
     found: dict[str, set[str]] = {}
-    ids = sorted(node_ids)
-    for start in range(0, len(ids), _AT_ONCE):
+    for some in _portions(node_ids):
         query = select(SshSessionRow.node_id, SshSessionRow.credential_id).where(
-            SshSessionRow.ended_at.is_(None), SshSessionRow.node_id.in_(ids[start : start + _AT_ONCE])
+            SshSessionRow.ended_at.is_(None), SshSessionRow.node_id.in_(some)
         )
         for node_id, credential_id in tx.execute(query):
             found.setdefault(node_id, set()).add(credential_id)
     return found
 
 
+def count_open(tx: Session, node_id: str) -> int:
+    """How many sessions of a node run."""
+    running = (SshSessionRow.node_id == node_id, SshSessionRow.ended_at.is_(None))
+    return tx.scalar(select(func.count()).select_from(SshSessionRow).where(*running)) or 0
+
+
 def existing(tx: Session, kind: str, ids: Collection[str]) -> set[str]:
     """Of these keys (`key`), accounts (`user`) or admissions (`admission`), those that are there."""
     column = {"key": SshKeyRow.id, "user": SshUserRow.id, "admission": SshAdmissionRow.id}[kind]
-    return set(tx.scalars(select(column).where(column.in_(ids))))
+    return {found for some in _portions(ids) for found in tx.scalars(select(column).where(column.in_(some)))}
 
 
 def principals_of(tx: Session, admission_ids: Collection[str]) -> dict[str, str]:
     """Admission id → id of the principal that asked for it."""
-    query = select(SshAdmissionRow.id, SshAdmissionRow.principal_id).where(SshAdmissionRow.id.in_(admission_ids))
-    return {row.id: row.principal_id for row in tx.execute(query)}
+    query = select(SshAdmissionRow.id, SshAdmissionRow.principal_id)
+    found = (tx.execute(query.where(SshAdmissionRow.id.in_(some))) for some in _portions(admission_ids))
+    return {row.id: row.principal_id for rows in found for row in rows}
 
 
 def give_up_sessions(
@@ -172,3 +183,9 @@ def remove_sessions(tx: Session, *, ended_before: datetime, limit: int) -> int:
     ids = select(SshSessionRow.id).where(SshSessionRow.ended_at < ended_before).limit(limit)
     result: Any = tx.execute(delete(SshSessionRow).where(SshSessionRow.id.in_(ids.scalar_subquery())))
     return int(result.rowcount)
+
+
+def _portions(ids: Collection[str]) -> Iterator[Sequence[str]]:
+    """So many at once as a statement takes."""
+    ordered = sorted(ids)
+    return (ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE))

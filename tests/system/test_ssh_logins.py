@@ -273,9 +273,28 @@ async def test_edgectl_ssh_as_an_account_for_ssh(door: Door) -> None:
     done = await door.site.edgectl("ssh", "alice@edge01", "id -un")
     assert (done.code, done.text) == (0, "root\n"), done.err
     await door.site.edgectl("node", "set", "edge01", "--label", "site=oslo")
-    done = await door.site.edgectl("ssh", "alice@edge01", "id -un")
-    assert (done.code, "ssh_user_denied" in done.err) == (255, True)
-    assert "is not good on edge01" in done.err
+    done = await door.site.edgectl("ssh", "alice@edge01", "id -un")  # which is a name of the node's own now
+    assert (done.code, "no account alice" in done.err) == (1, True)
+
+
+async def test_edgectl_ssh_as_an_account_that_has_expired_or_goes(door: Door) -> None:
+    await add_alice(door, "--expires", "1s")
+
+    async def is_denied() -> bool:
+        done = await door.site.edgectl("ssh", "alice@edge01", "true")
+        return (done.code, "ssh_user_denied" in done.err) == (255, True)
+
+    await eventually(is_denied, within=20.0, what="the account has expired")
+    await door.site.edgectl("ssh-user", "create", "bob", "--runs-as", "root")
+    environ = door.site.operator_environment()
+    program = await door.site.start_program("edgectl", "ssh", "bob@edge01", "sleep 600", environ=environ, log="ssh.log")
+
+    async def is_open() -> bool:
+        return [session["user"] for session in await door.told("ssh-session", "list", "--open")] == ["bob"]
+
+    await eventually(is_open, what="the session")
+    await door.site.edgectl("ssh-user", "delete", "bob", "--yes")
+    assert await program.wait() == 255
 
 
 async def test_a_local_account_that_is_not_there_is_said_on_stderr(door: Door) -> None:

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("node_id", sa.String(length=64), nullable=False),
         sa.Column("user_name", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=True),
         sa.Column("local_account", sa.String(length=64), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("principal_id", sa.String(length=64), nullable=False),
@@ -87,10 +88,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["node_id"], ["nodes.id"], name=op.f("fk_ssh_admissions_node_id_nodes"), ondelete="CASCADE"
         ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["ssh_users.id"], name=op.f("fk_ssh_admissions_user_id_ssh_users"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ssh_admissions")),
     )
     op.create_index(op.f("ix_ssh_admissions_expires_at"), "ssh_admissions", ["expires_at"])
     op.create_index("ix_ssh_admissions_key", "ssh_admissions", ["node_id", "fingerprint"])
+    op.create_index(op.f("ix_ssh_admissions_user_id"), "ssh_admissions", ["user_id"])
     op.create_table(
         "ssh_hosts",
         sa.Column("node_id", sa.String(length=64), nullable=False),
@@ -104,6 +109,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("ssh_hosts")
+    op.drop_index(op.f("ix_ssh_admissions_user_id"), table_name="ssh_admissions")
     op.drop_index("ix_ssh_admissions_key", table_name="ssh_admissions")
     op.drop_index(op.f("ix_ssh_admissions_expires_at"), table_name="ssh_admissions")
     op.drop_table("ssh_admissions")
