@@ -8,6 +8,7 @@ once more for dialling may give another address (DNS rebinding).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 
 from edge_wire.denied_addresses import Reason, readings_of, reasons_against
 from edge_wire.egress_rules import Rule, parse_rule
@@ -84,6 +85,7 @@ class EgressPolicy:
         self._deny = tuple(deny)
         self._own_ports = frozenset(own_ports)
         self._own_addresses = frozenset(without_mapping(address) for address in own_addresses)
+        self._known_reason_of = lru_cache(maxsize=1024)(self.reason_of)  # the same few are asked for again and again
 
     def check(self, target: Target) -> None:
         """Raise TargetDenied when the target need not even be resolved."""
@@ -111,7 +113,7 @@ class EgressPolicy:
         )
 
     def _check(self, target: Target, address: Address | None) -> None:
-        reason = self.reason_of(target, address)
+        reason = self._known_reason_of(target, address)
         if reason:
             raise _denied(target, address, reason)
 

@@ -48,10 +48,12 @@ class ProxyClient:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """Swallows what came of the client or of a stream: whoever had to know it was told by then."""
-        self._patience.stop()
-        await self.incoming.stop()
-        if not isinstance(error, asyncio.CancelledError):  # a port that stops waits for nobody
-            await self.end()
+        try:
+            await self.incoming.stop()
+            if not isinstance(error, asyncio.CancelledError):  # a port that stops waits for nobody
+                await self.end()
+        finally:
+            self._patience.stop()
         return isinstance(error, ClientGone | EdgeError)
 
     def restart_deadline(self) -> None:

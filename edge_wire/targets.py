@@ -51,7 +51,7 @@ class Target:
         return host_and_port(self.host, self.port)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # the same few are asked for again and again
 def parse_target(host: str, port: int) -> Target:
     """Read a host in any spelling, IPv6 with brackets or without, or raise TargetInvalid. Never a target of the node
     itself: an empty host is refused."""
