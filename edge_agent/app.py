@@ -27,6 +27,7 @@ from edge_agent.ssh.server import SshServer
 from edge_agent.ssh.settings import SshSettings
 from edge_agent.status import StatusFile
 from edge_agent.tunnels import Tunnels
+from edge_wire.collector import look_less_often
 from edge_wire.egress import EgressPolicy
 from edge_wire.errors import DirectoryNotWritable, NotEnrolled, Unavailable
 from edge_wire.names import dns_name
@@ -248,6 +249,7 @@ def _ssh_settings(settings: Settings) -> SshSettings:
 
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or Ctrl-C. Raises EdgeError when it cannot ever work."""
+    look_less_often()
     app = AgentApp(settings)
     await app.start()
     stop = asyncio.Event()
