@@ -13,10 +13,10 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import cast
 
-import paramiko
 from paramiko.channel import Channel
 
 from edge_agent.runner import terminal
@@ -24,6 +24,7 @@ from edge_agent.ssh import process_session
 from edge_agent.ssh.deeds import Deeds
 from edge_agent.ssh.input import Input
 from edge_agent.ssh.output import Output
+from edge_agent.ssh.packetizer import CONNECTION_LOST
 from edge_agent.ssh.programs import CannotStart, Program
 from edge_agent.ssh.recording import RecordedTerminal
 from edge_agent.ssh.transport import Transport
@@ -127,24 +128,27 @@ class ChannelProgram:
 
     def _serve(self, record: Callable[[], RecordedTerminal | None]) -> None:
         try:
-            program = self._start()
+            self._program = program = self._start()
             self._recorded = record() if program.is_terminal else None
             self._outputs = [Output(program.stdout)]
             if program.stderr is not None:
                 self._outputs.append(Output(program.stderr, is_error=True))
             self._input = Input(self._channel, program, self._deeds)
-            self._program = program
             self._move()
-            self._end()
+            if not self._is_gone:
+                self._tell_the_end(program.process)
         except CannotStart as refusal:
             self._say_why_not(refusal)
         finally:
+            if self._program is not None and self._program.process.returncode is None:
+                self._end_all(self._program.process)
             with self._lock:
                 if self._program is not None:
                     self._program.close()
                 self._program = None
             self._waker.close()
-            self._channel.close()
+            with suppress(*CONNECTION_LOST):
+                self._channel.close()
 
     def _say_why_not(self, refusal: CannotStart) -> None:
         self._channel.settimeout(_FAREWELL_SECONDS)
@@ -152,7 +156,7 @@ class ChannelProgram:
             self._channel.sendall_stderr(f"{refusal.message}\r\n".encode())
             self._channel.send_exit_status(refusal.exit_status)
             self._channel.shutdown_write()
-        except OSError:
+        except CONNECTION_LOST:
             log.debug("a client did not wait to hear why its program was not started")
 
     def _move(self) -> None:
@@ -163,7 +167,7 @@ class ChannelProgram:
             if self._waker.descriptor in ready:
                 self._waker.take()
                 self._follow_the_client()
-            self._input.move()
+            self._take_input()
             for output in self._outputs:
                 self._forward(output, is_ready=output.descriptor in ready)
             self._look_for_the_exit(ready)
@@ -205,7 +209,14 @@ class ChannelProgram:
                 os.close(self._program.stdout)
                 self._program.stdout = None
 
-    # --- from the program to the client
+    # --- between the client and the program
+
+    def _take_input(self) -> None:
+        assert self._input is not None
+        try:
+            self._input.move()
+        except CONNECTION_LOST:  # taking something tells the client that it may send more
+            self._is_gone = True
 
     def _forward(self, output: Output, *, is_ready: bool) -> None:
         if is_ready and output.wants_more:
@@ -220,7 +231,7 @@ class ChannelProgram:
                 if not self._channel.out_window_size:
                     return
                 continue
-            except OSError:
+            except CONNECTION_LOST:
                 self._is_gone = True
                 return
             output.pending = output.pending[sent:]
@@ -251,13 +262,7 @@ class ChannelProgram:
     def _is_finished(self) -> bool:
         return self._exited_at is not None and all(output.is_finished for output in self._outputs)
 
-    def _end(self) -> None:
-        """Tell the client how it ended; without a client, end all that it started."""
-        assert self._program is not None
-        process = self._program.process
-        if self._is_gone:
-            self._end_all(process)
-            return
+    def _tell_the_end(self, process: subprocess.Popen[bytes]) -> None:
         status = process.wait()
         try:
             if status >= 0:
@@ -265,7 +270,7 @@ class ChannelProgram:
             else:
                 self._transport.send_exit_signal(self._channel, _signal_name(-status))
             self._channel.shutdown_write()
-        except (OSError, paramiko.SSHException):
+        except CONNECTION_LOST:
             log.debug("a client left before it was told how its program ended")
 
 

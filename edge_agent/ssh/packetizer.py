@@ -6,6 +6,8 @@ from typing import Any
 
 import paramiko
 
+CONNECTION_LOST = (OSError, EOFError, paramiko.SSHException)
+"""What sending raises: on a closed channel, on a socket that was shut down, in a key exchange that does not end."""
 _LIMIT_BEFORE_LOGIN = 256 * 1024
 _LIMIT = 4 * 1024 * 1024
 """Larger than what any kernel takes as one command line, so that such a command is refused and nothing breaks."""

@@ -191,7 +191,7 @@ class Transport(paramiko.Transport):
     def send_data(self, channel: Channel, data: memoryview, *, is_error: bool) -> int:
         """Send as much of it as the client takes just now, as `Channel.send` does with half of its work.
 
-        Raises TimeoutError when the client takes nothing, OSError when the channel is closed.
+        Raises TimeoutError when the client takes nothing, one of CONNECTION_LOST when nobody is there.
         """
         with channel.lock:
             if channel.closed or channel.eof_sent or not self.active:

@@ -168,6 +168,12 @@ class Ssh:
         before, _, self.text = self.text.partition(text)
         return before
 
+    async def read_all(self) -> None:
+        """Read until it ends."""
+        assert self.process.stdout is not None
+        while more := await self.process.stdout.read(65536):
+            self.text += more
+
     async def type(self, text: bytes) -> None:
         """Give it input."""
         assert self.process.stdin is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge_agent.ssh.ssh_node import USER, SshNode, lives, ssh_node
+from tests.edge_agent.ssh.ssh_node import CREDENTIAL, USER, SshNode, lives, ssh_node
 from tests.support.eventually import eventually
 
 
@@ -128,6 +128,25 @@ async def test_a_client_that_vanishes_takes_all_of_its_command_with_it(node: Ssh
         pid = int(await ssh.until(b"\n"))
     await eventually(lambda: not lives(pid))
     assert (await node.admin.end_of_a_session()).outcome == "connection_lost"
+
+
+FLOOD = "trap '' HUP PIPE; echo $$; while :; do echo x; done"
+
+
+@pytest.mark.parametrize("end", ["revoked", "vanished"])
+async def test_a_flood_that_ignores_every_hint_ends_with_its_connection(node: SshNode, end: str) -> None:
+    for _ in range(3):
+        async with node.running(FLOOD) as ssh:
+            pid = int(await ssh.until(b"\n"))
+            reading = asyncio.create_task(ssh.read_all())
+            await eventually(lambda: len(ssh.text) > 100_000)
+            if end == "revoked":
+                node.server.end([CREDENTIAL])
+            else:
+                await ssh.kill()
+            await eventually(lambda: not lives(pid), what="the end of the flood")
+            await reading
+        await node.admin.end_of_a_session()
 
 
 async def test_closing_one_of_several_channels_ends_only_its_program(node: SshNode) -> None:
