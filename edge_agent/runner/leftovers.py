@@ -34,9 +34,9 @@ def start_ticks(pid: int) -> int | None:
     return int(stat.rpartition(")")[2].split()[19])
 
 
-def find_marked(ids: Collection[str]) -> list[int]:
-    """Pids of live processes that carry one of these execution ids, this process excepted."""
-    marks = {f"{MARK}={execution_id}".encode() for execution_id in ids}
+def find_marked(ids: Collection[str], mark: str = MARK) -> list[int]:
+    """Pids of live processes that carry one of these ids in this variable, this process excepted."""
+    marks = {f"{mark}={one}".encode() for one in ids}
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():

@@ -21,6 +21,7 @@ import paramiko
 from paramiko.channel import Channel
 from paramiko.common import OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_FAILED_RESOURCE_SHORTAGE
 
+from edge_agent.ssh import process_session
 from edge_agent.ssh.authentication import Authentication
 from edge_agent.ssh.bridge import Bridge
 from edge_agent.ssh.deeds import Deeds
@@ -40,6 +41,8 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # it logs what cli
 
 _SILENT_INTERVALS = 20
 """A client that has answered nothing for so many of them is gone; one that is merely suspended may come back."""
+_LEFTOVERS_GRACE_SECONDS = 1.0
+"""Between the hang-up and the kill of what programs left in the background."""
 _FAREWELL_SECONDS = 2.0
 """How long a client whose account cannot be used has to read why."""
 
@@ -134,6 +137,8 @@ class Connection:
             self._program_ended.clear()
             if self.channels.are_running:
                 await self._program_ended.wait()
+        if self.session is not None and self.channels.have_started:
+            await asyncio.to_thread(process_session.end_marked, self.session.id, _LEFTOVERS_GRACE_SECONDS)
         await self._forwardings.stop()
         self._wire.release()
 
@@ -232,10 +237,12 @@ class Connection:
         return self._forwardings.open_agent(account) if account is not None else False
 
     def _environment(self) -> Mapping[str, str]:
+        assert self.session is not None
         client, client_port, server, server_port = self._addresses
         environment = {
             "SSH_CONNECTION": f"{client} {client_port} {server} {server_port}",
             "SSH_CLIENT": f"{client} {client_port} {server_port}",
+            process_session.MARK: self.session.id,
         }
         agent = self._forwardings.agent_path
         return environment | ({"SSH_AUTH_SOCK": agent} if agent else {})

@@ -1,6 +1,5 @@
-"""Ending everything that runs in one session of the kernel (setsid(2)): a program, its children, their jobs.
-
-What began a session of its own (`setsid`, tmux, a daemon) lives on, as users of SSH expect.
+"""Ending what programs of SSH began: all of one session of the kernel (setsid(2)) when a channel goes, and whatever
+carries the mark of a connection when that goes, also what has begun a session of its own (`setsid`, tmux).
 """
 
 from __future__ import annotations
@@ -9,7 +8,13 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from edge_agent.runner import leftovers
+
+MARK = "EDGE_SSH_SESSION_ID"
+"""Environment variable that every program of a connection carries."""
 
 _ROUND_SECONDS = 0.02
 _KILL_ROUNDS = 50
@@ -25,19 +30,28 @@ def members(session: int) -> list[int]:
 
 def end(session: int, grace_seconds: float) -> None:
     """Hang up, and after the grace kill what is left. Blocks."""
+    _end(lambda: members(session), grace_seconds)
+
+
+def end_marked(session_id: str, grace_seconds: float) -> None:
+    """The same for all that carries the mark of this connection. Blocks."""
+    _end(lambda: leftovers.find_marked([session_id], MARK), grace_seconds)
+
+
+def _end(find: Callable[[], list[int]], grace_seconds: float) -> None:
     deadline = time.monotonic() + grace_seconds
-    left = members(session)
+    left = find()
     for number in (signal.SIGHUP, signal.SIGCONT):  # what is stopped could not hear it
         _signal(left, number)
     while left and time.monotonic() < deadline:
         time.sleep(_ROUND_SECONDS)
-        left = members(session)
+        left = find()
     for _ in range(_KILL_ROUNDS):  # a dying tree may still fork
         if not left:
             break
         _signal(left, signal.SIGKILL)
         time.sleep(_ROUND_SECONDS)
-        left = members(session)
+        left = find()
 
 
 def _session_of(pid: int) -> int:

@@ -63,6 +63,8 @@ class SessionChannels:
         self._record = record
         self._prepared: WeakKeyDictionary[Channel, _Prepared] = WeakKeyDictionary()
         self._programs: dict[int, ChannelProgram] = {}
+        self.have_started = False
+        """Whether any program was ever started."""
 
     @property
     def are_running(self) -> bool:
@@ -111,6 +113,7 @@ class SessionChannels:
         start = functools.partial(programs.start, request, wish.local, self._hidden_variables)
         program = ChannelProgram(channel, start, self._deeds)
         self._programs[channel.get_id()] = program
+        self.have_started = True
         program.begin(
             record=lambda: self._record(terminal) if terminal is not None else None,
             over=lambda: over(channel),

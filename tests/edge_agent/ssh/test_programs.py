@@ -61,11 +61,23 @@ async def test_a_command_that_nobody_reads_learns_so(node: SshNode, tmp_path: Pa
 
 
 async def test_the_end_follows_the_command_and_not_what_it_left_behind(node: SshNode) -> None:
-    done = await node.run("sleep 30 & echo $!")
-    pid = int(done.text)
-    assert done.code == 0
-    assert lives(pid), "what was put into the background lives on"
-    os.kill(pid, 9)
+    control = ["-o", f"ControlPath={node.directory}/mux"]
+    async with node.running("cat", options=[*control, "-M"]) as master:
+        await master.type(b"here\n")
+        await master.until(b"here\n")
+        left = [
+            await node.run(command, options=control)
+            for command in (
+                "sleep 1000 & echo $!",
+                "nohup sleep 1000 >/dev/null 2>&1 & echo $!",
+                "setsid sleep 1000 >/dev/null 2>&1 & echo $!",
+            )
+        ]
+        assert [done.code for done in left] == [0, 0, 0]
+        pids = [int(done.text) for done in left]
+        assert all(lives(pid) for pid in pids), "what was put into the background lives on"
+    await node.admin.end_of_a_session()
+    assert not any(lives(pid) for pid in pids), "but not after the connection"
 
 
 async def test_the_environment_is_that_of_a_login(node: SshNode) -> None:
