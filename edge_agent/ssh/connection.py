@@ -22,7 +22,7 @@ from paramiko.channel import Channel
 from paramiko.common import OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_FAILED_RESOURCE_SHORTAGE
 
 from edge_agent.ssh import process_session
-from edge_agent.ssh.authentication import Authentication
+from edge_agent.ssh.authentication import Authentication, Login
 from edge_agent.ssh.bridge import Bridge
 from edge_agent.ssh.deeds import Deeds
 from edge_agent.ssh.forwardings import Forwardings
@@ -120,6 +120,10 @@ class Connection:
             return self.session.credential_id == credential_id
         return credential_id in self.authentication.credential_ids
 
+    def _remember(self, login: Login) -> None:
+        if not self._outcome:  # it may have been revoked meanwhile
+            self._surroundings.offline_keys.remember(login.question, login.answer)
+
     def _give_up(self) -> None:
         if self.session is None:
             self._reason = "timed_out"
@@ -179,7 +183,7 @@ class Connection:
             return False
         self.session = session
         session.begin()
-        self._bridge.soon(self._surroundings.offline_keys.remember, login.question, login.answer)
+        self._bridge.soon(self._remember, login)
         return True
 
     def proof_failed(self) -> None:

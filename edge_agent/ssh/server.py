@@ -121,6 +121,10 @@ class SshServer:
         sessions = [connection.session for connection in self._connections if connection.session is not None]
         return [pb.SshLiveSession(session_id=session.id, credential_id=session.credential_id) for session in sessions]
 
+    def remembered(self) -> list[str]:
+        """Ids of the credentials that are remembered for a time without an admin."""
+        return self._offline_keys.credential_ids()
+
     def recording(self, session_id: str) -> Path | None:
         """The recording of a session, finished or not."""
         return self._recordings.find(session_id)
@@ -195,13 +199,16 @@ class SshServer:
     async def _ask(self, question: pb.SshQuestion) -> pb.SshAnswer:
         """Raises EdgeError when neither an admin nor its last word can be had."""
         try:
-            return await self._authority.ask(question)
+            answer = await self._authority.ask(question)
         except EdgeError:
-            answer = self._offline_keys.find(question)
-            if answer is None:
+            remembered = self._offline_keys.find(question)
+            if remembered is None:
                 raise
             log.info("a key was verified without an admin", extra={"user": question.user})
-            return answer
+            return remembered
+        if not answer.is_verified:
+            self._offline_keys.deny(question)
+        return answer
 
 
 async def _relay_until_over(stream: ByteStream, near: ByteStream, connection: Connection) -> None:

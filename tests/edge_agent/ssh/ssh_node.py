@@ -26,7 +26,7 @@ from tests.support.programs import Finished, run_command
 HERE = ListenAddress(host="127.0.0.1", port=0)
 USER = "alice"
 PASSWORD = "correct horse"
-CREDENTIAL = "key-1"
+CREDENTIAL = "key/1"
 
 
 class Admin:

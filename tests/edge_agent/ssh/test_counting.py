@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
 from edge_agent.ssh.deeds import Deeds
 from edge_agent.ssh.failed_logins import FailedLogins
 from edge_agent.ssh.limits import Limits
@@ -66,7 +69,7 @@ def question(user: str = "alice", key: bytes = b"key", address: str = "10.0.0.1"
     return pb.SshQuestion(user=user, public_key=key, origin=pb.SshOrigin(address=address, **who))
 
 
-ANSWER = pb.SshAnswer(is_verified=True, local_account="www", credential_id="c-1")
+ANSWER = pb.SshAnswer(is_verified=True, local_account="www", credential_id="key/1")
 
 
 def test_a_verified_key_is_good_for_the_same_user_and_address_only() -> None:
@@ -82,7 +85,7 @@ def test_a_key_is_good_from_its_last_verification_on() -> None:
     keys = OfflineKeys(timedelta(hours=1), clock)
     keys.remember(question(), ANSWER)
     clock.offset = timedelta(minutes=50)
-    keys.remember(question(), pb.SshAnswer(is_verified=True, local_account="www", credential_id="c-1"))
+    keys.remember(question(), pb.SshAnswer(is_verified=True, local_account="www", credential_id="key/1"))
     clock.offset = timedelta(minutes=100)
     found = keys.find(question())
     assert found == ANSWER
@@ -100,6 +103,39 @@ def test_passwords_and_what_came_through_tunnels_are_not_remembered() -> None:
     for asked in (password, question(principal="carol")):
         keys.remember(asked, ANSWER)
         assert keys.find(asked) is None
+
+
+def test_what_is_good_for_one_login_only_is_not_remembered() -> None:
+    keys = OfflineKeys(timedelta(hours=1), Clock())
+    for credential_id in ("admission/1", "token/1", "", "1"):
+        keys.remember(question(), pb.SshAnswer(is_verified=True, credential_id=credential_id))
+    assert keys.find(question()) is None
+    assert keys.credential_ids() == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "minutes_later", "is_good"),
+    [(1800, 20, True), (1800, 40, False), (2**40, 50, True), (2**40, 70, False), (0, 1, False), (-5, 1, False)],
+)
+def test_a_key_is_remembered_for_no_longer_than_it_lasts(seconds: int, minutes_later: int, is_good: bool) -> None:
+    clock = Clock()
+    keys = OfflineKeys(timedelta(hours=1), clock)
+    answer = pb.SshAnswer(is_verified=True, credential_id="key/1", valid_for=Duration(seconds=seconds))
+    keys.remember(question(), answer)
+    clock.offset = timedelta(minutes=minutes_later)
+    assert (keys.find(question()) is not None) == is_good
+    assert keys.credential_ids() == (["key/1"] if is_good else [])
+
+
+def test_a_no_is_about_the_user_and_the_key_wherever_it_comes_from() -> None:
+    keys = OfflineKeys(timedelta(hours=1), Clock())
+    for asked in (question(), question(address="10.0.0.2"), question(user="bob"), question(key=b"other")):
+        keys.remember(asked, ANSWER)
+    keys.deny(question(address="10.0.0.3"))
+    assert keys.find(question()) is keys.find(question(address="10.0.0.2")) is None
+    assert keys.find(question(user="bob")) == keys.find(question(key=b"other")) == ANSWER
+    keys.forget(["key/1"])
+    assert keys.credential_ids() == []
 
 
 def test_the_keys_that_are_remembered_are_bounded_and_off_by_default() -> None:

@@ -161,6 +161,17 @@ async def test_a_revoked_key_does_not_let_in_without_an_admin(tmp_path: Path) ->
         assert (await node.run("true")).code == 255
 
 
+async def test_a_key_that_an_admin_refused_does_not_let_in_without_one(tmp_path: Path) -> None:
+    async with ssh_node(tmp_path, offline_grace=timedelta(hours=1)) as node:
+        assert (await node.run("true")).code == 0
+        assert node.server.remembered() == [CREDENTIAL]
+        keys, node.admin.keys = node.admin.keys, {}
+        assert (await node.run("true")).code == 255
+        node.admin.keys, node.admin.is_there = keys, False
+        assert (await node.run("true")).code == 255
+        assert node.server.remembered() == []
+
+
 # --- the end of a login
 
 
