@@ -147,7 +147,7 @@ class Connection:
         self._wire.release()
 
     def _report_the_end(self) -> None:
-        self._surroundings.limits.leave(self._origin.address, has_logged_in=self.session is not None)
+        self._surroundings.limits.leave(self._origin, has_logged_in=self.session is not None)
         if self.session is not None:
             self.session.end(self._session_outcome())
         else:
@@ -178,7 +178,7 @@ class Connection:
         if self._outcome or login is None or (login.question.user, login.method) != (user, method):
             return False
         session = Session(login, self._surroundings, self._deeds)
-        if not self._surroundings.limits.log_in(self._origin.address):
+        if not self._surroundings.limits.log_in(self._origin):
             self._reason = "too_many"
             return False
         self.session = session

@@ -142,18 +142,20 @@ class SshServer:
     # --- one connection
 
     def _accept(self, connection: socket.socket, address: str) -> None:
-        async def serve() -> None:
-            await self._begin(connection, pb.SshOrigin(address=address))
+        origin = pb.SshOrigin(address=address)
 
-        if self._is_stopping or not self._limits.has_room(address):  # without a task: a flood costs nothing more
+        async def serve() -> None:
+            await self._begin(connection, origin)
+
+        if self._is_stopping or not self._limits.has_room(origin):  # without a task: a flood costs nothing more
             connection.close()
-            self._failed_logins.count(pb.SshOrigin(address=address), "", "too_many")
+            self._failed_logins.count(origin, "", "too_many")
         else:
             self._tasks.spawn(serve())
 
     async def _begin(self, accepted: socket.socket, origin: pb.SshOrigin) -> Connection | None:
         """Serve a connection in a task of its own; None when there are too many."""
-        if self._is_stopping or not self._limits.enter(origin.address):
+        if self._is_stopping or not self._limits.enter(origin):
             accepted.close()
             self._failed_logins.count(origin, "", "too_many")
             return None
@@ -161,7 +163,7 @@ class SshServer:
             connection = (await self._connection_type())(accepted, origin, self._surroundings)
         except BaseException:
             accepted.close()
-            self._limits.leave(origin.address, has_logged_in=False)
+            self._limits.leave(origin, has_logged_in=False)
             raise
         self._connections.add(connection)
         if self._is_stopping:

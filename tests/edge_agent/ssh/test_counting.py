@@ -149,17 +149,77 @@ def test_the_keys_that_are_remembered_are_bounded_and_off_by_default() -> None:
     assert off.find(question()) is None
 
 
+def port(address: str) -> pb.SshOrigin:
+    return pb.SshOrigin(address=address)
+
+
+def tunnel(address: str) -> pb.SshOrigin:
+    return pb.SshOrigin(address=address, principal="carol", tunnel_id="t-1")
+
+
 def test_places_are_given_back() -> None:
-    limits = Limits(SshSettings(max_sessions=2, max_unauthenticated=3, max_unauthenticated_per_address=2))
-    assert [limits.enter(address) for address in ("a", "a", "a", "b", "b")] == [True, True, False, True, False]
-    assert limits.log_in("a")
-    assert limits.log_in("b")
-    assert not limits.log_in("a")
-    assert not limits.enter("c"), "there are as many sessions as there may be"
-    limits.leave("b", has_logged_in=True)
-    assert limits.log_in("a")
-    limits.leave("a", has_logged_in=True)
-    assert limits.enter("c")
+    limits = Limits(SshSettings(max_sessions=3, max_unauthenticated=3, max_unauthenticated_per_address=2))
+    a, b, c = port("192.0.2.1"), port("192.0.2.2"), port("192.0.2.3")
+    assert [limits.enter(origin) for origin in (a, a, a, b, b)] == [True, True, False, True, False]
+    assert limits.log_in(a)
+    assert limits.log_in(b)
+    assert not limits.log_in(a)
+    assert not limits.enter(c), "there are as many sessions as there may be"
+    limits.leave(b, has_logged_in=True)
+    assert limits.log_in(a)
+    limits.leave(a, has_logged_in=True)
+    assert limits.enter(c)
+
+
+def test_strangers_on_the_port_leave_tunnels_their_places() -> None:
+    limits = Limits(SshSettings(max_sessions=8, max_unauthenticated=3, max_unauthenticated_per_address=2))
+    assert [limits.enter(port(f"192.0.2.{number}")) for number in range(4)] == [True, True, True, False]
+    assert [limits.enter(tunnel("192.0.2.1")) for _ in range(3)] == [True, True, False]
+    assert limits.enter(tunnel("192.0.2.2"))
+    assert not limits.enter(tunnel("192.0.2.3"))
+
+
+def test_a_quarter_of_the_sessions_is_for_tunnels() -> None:
+    limits = Limits(SshSettings(max_sessions=8))
+    here, there = port("192.0.2.1"), tunnel("192.0.2.1")
+
+    def sessions(origin: pb.SshOrigin) -> int:
+        count = 0
+        while limits.enter(origin) and limits.log_in(origin):
+            count += 1
+        return count
+
+    assert (sessions(here), sessions(there)) == (6, 2)
+    for _ in range(6):
+        limits.leave(here, has_logged_in=True)
+    assert (sessions(there), sessions(here)) == (6, 0), "tunnels may have all of them"
+
+
+def test_the_only_session_may_come_through_the_port() -> None:
+    limits = Limits(SshSettings(max_sessions=1))
+    assert limits.enter(port("192.0.2.1"))
+    assert limits.log_in(port("192.0.2.1"))
+    assert not limits.enter(tunnel("192.0.2.1"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "are_one"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("127.0.0.1", "127.9.9.9", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("no address", "no address", True),
+    ],
+)
+def test_what_one_holder_of_addresses_has_is_counted_as_one(first: str, second: str, are_one: bool) -> None:
+    limits = Limits(SshSettings(max_unauthenticated_per_address=1))
+    assert limits.enter(port(first))
+    assert limits.enter(port(second)) != are_one
+    limits.leave(port(first), has_logged_in=False)
+    assert limits.enter(port(first))
 
 
 async def test_deeds_are_bounded_and_readable() -> None:
