@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
@@ -14,6 +15,7 @@ from tests.bench.processes import Failed
 
 WITHIN = 120.0
 """Seconds for whatever a client is waited for."""
+_LEAVES_WITHIN = 5.0
 Stream = int | IO[bytes]
 
 
@@ -44,9 +46,16 @@ class Processes:
                 self._running.discard(process)
 
     def close(self) -> None:
-        """Kill what runs, and let nothing start any more."""
+        """End what runs, and let nothing start any more. It is asked first: `edgectl` removes what it has made."""
         with self._lock:
             self._is_closed = True
+            running = list(self._running)
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + _LEAVES_WITHIN
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with self._lock:
             for process in self._running:
                 process.kill()
 
@@ -57,11 +66,14 @@ class Processes:
             if self._is_closed:
                 raise Failed("the benchmark is over")
         # Several threads start clients at the same time: not under the lock.
-        process = subprocess.Popen(argv, env=dict(environ), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
+        # In sessions of their own: ^C is for the benchmark, which then ends them.
+        process = subprocess.Popen(
+            argv, env=dict(environ), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, start_new_session=True
+        )
         with self._lock:
             self._running.add(process)
             if self._is_closed:
-                process.kill()
+                process.terminate()
         return process
 
 

@@ -81,8 +81,8 @@ class Clients:
             await self._in_thread(stack.close)  # closes their stdin, which ends their programs
 
     async def close(self) -> None:
-        """Kill all that runs; nothing is left when it returns."""
-        self._processes.close()
+        """End all that runs; nothing is left when it returns."""
+        await asyncio.to_thread(self._processes.close)
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
     async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
