@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 from edge_wire.v1 import ssh_pb2
 from tests.bench.fleet import Fleet, Plan, admin_running
 from tests.bench.processes import Failed, Helper, within
-from tests.bench.ssh.ways import VARIABLE, Way, new_key, openssh
+from tests.bench.ssh.ways import OPTIONS, VARIABLE, Way, new_key, openssh
 from tests.bench.sshd import Sshd
 from tests.support.postgres import free_port
 from tests.support.programs import Program, clean_environment
@@ -63,7 +63,8 @@ async def whole_path(scratch: Path) -> AsyncIterator[Mapping[str, Way]]:
             await within(_ONLINE_WITHIN, _online(program), "the agent is online")
             await _let_in(fleet, new_key(fleet.directory / "key"))
             pids = [fleet.admin_pid, program.process.pid]
-            client = [sys.executable, "-m", "edgectl", "ssh", "-F", "none", "-o", f"SetEnv={VARIABLE}=5", _NODE, "--"]
+            options = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
+            client = [sys.executable, "-m", "edgectl", "ssh", "-F", "none", *options, _NODE, "--"]
             environ = clean_environment(fleet.operator_environment)
             yield {
                 "edgectl": Way(client=client, pids=pids, environ=environ),

@@ -11,9 +11,10 @@ from pathlib import Path
 from tests.bench.sshd import client_lines
 
 HOST = "bench"
-KEY_EXCHANGE = "curve25519-sha256"
 VARIABLE = "SHLVL"
 """bash reads .bashrc for remote commands, except when it is not the outermost shell: measure ssh, not that."""
+OPTIONS = {"KexAlgorithms": "curve25519-sha256", "SetEnv": f"{VARIABLE}=5"}
+"""Of every client."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,7 @@ class Way:
 def openssh(directory: Path, port: int, key: Path, pids: Sequence[int]) -> Way:
     """OpenSSH's client to a server on loopback; the same words and the same configuration for each server."""
     config = directory / f"client-{port}"
-    lines = client_lines(port, key)
-    lines += [f"KexAlgorithms {KEY_EXCHANGE}", f"SetEnv {VARIABLE}=5"]
+    lines = client_lines(port, key) + [f"{name} {value}" for name, value in OPTIONS.items()]
     config.write_text("\n".join(lines) + "\n")
     return Way(client=["ssh", "-F", str(config), HOST], pids=pids)
 
