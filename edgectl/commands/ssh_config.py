@@ -36,7 +36,7 @@ def ssh_config(
     invocation = invocation_of(ctx)
     if admit:
         name, _, host = admit.rpartition("@")
-        return 0 if configuration.admit_host(invocation, host, name) else 1
+        return 0 if configuration.admit_host(invocation, host, name, is_trusted=bool(hosts)) else 1
     if known_hosts:
         configuration.print_known_hosts(invocation, known_hosts)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -77,6 +78,8 @@ def export(
     file: Annotated[str, typer.Option(metavar="FILE", help="Where to, - for stdout.")] = "-",
 ) -> None:
     """Write the recording of a session as asciicast v2, as asciinema plays it."""
+    if file == "-" and sys.stdout.isatty():
+        raise UsageError("a recording is not for a terminal as it is", hint=f"edgectl ssh-session play {session}")
     export_recording(invocation_of(ctx), session, file)
 
 

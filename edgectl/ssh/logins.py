@@ -10,9 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
 
+from edge_wire.errors import CredentialUnreadable
 from edge_wire.v1 import ssh_pb2
 from edgectl.connect import Admin
 
@@ -30,11 +38,16 @@ class KeyPair:
 
 def new_key_pair() -> KeyPair:
     """A new Ed25519 key pair."""
-    key = Ed25519PrivateKey.generate()
-    return KeyPair(
-        private=key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
-        public=key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
-    )
+    return key_pair_of(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+
+
+def key_pair_of(private: bytes) -> KeyPair:
+    """The pair of a private key in OpenSSH form. Raises CredentialUnreadable."""
+    try:
+        public = load_ssh_private_key(private, None).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise CredentialUnreadable("the SSH key is damaged", hint="remove it, and another is made") from None
+    return KeyPair(private=private, public=public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode())
 
 
 async def admit(admin: Admin, node: str, user: str, key: KeyPair) -> ssh_pb2.AdmitSshResponse:

@@ -20,6 +20,7 @@ from edgectl.connect import Admin, connected
 from edgectl.invocation import Invocation
 from edgectl.output import note
 
+_LARGEST_PLAYED = 128 * 1024 * 1024
 _RESET = "\x1b[0m\x1b[?25h\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?2004l"
 """Colours, cursor, the second screen, mouse and paste as they are for a shell."""
 
@@ -48,7 +49,13 @@ def play_recording(invocation: Invocation, session: str, *, speed: float, idle_l
     if not sys.stdout.isatty():
         raise UsageError("a recording is played on a terminal", hint=f"edgectl ssh-session export {session}")
     chunks: list[bytes] = []
-    asyncio.run(_copy(invocation, session, chunks.append))
+
+    def keep(data: bytes) -> None:
+        chunks.append(data)
+        if sum(map(len, chunks)) > _LARGEST_PLAYED:
+            raise SshRecordingNotFound("the recording is too long to be played", hint="edgectl ssh-session export")
+
+    asyncio.run(_copy(invocation, session, keep))
     began = 0.0
     try:
         for moment, text in _output(b"".join(chunks)):

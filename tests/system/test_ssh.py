@@ -92,3 +92,30 @@ async def test_without_an_ssh_program_our_own_client_does_it(one_node: Installat
     assert (done.code, done.out, done.err) == (9, b"x" * 300_000, "err\n")
     done = await one_node.edgectl("ssh", "edge01", "-L", "1:localhost:1", environ=environ)
     assert (done.code, "without an ssh program" in done.err) == (255, True)
+
+
+async def ask_whether_a_node(site: Installation, host: str, *words: str) -> tuple[int, str]:
+    done = await site.edgectl("ssh-config", *words, "--admit", host)
+    return done.code, done.err
+
+
+async def test_plain_ssh_asks_whether_a_host_is_a_node(site: Installation) -> None:
+    await site.add_agent("edge01")
+    await site.add_agent("localhost")
+    node_id = json.loads((await site.edgectl("node", "show", "edge01", "-o", "json")).text)["id"]
+    assert await ask_whether_a_node(site, "root@edge01") == (0, "")
+    assert await ask_whether_a_node(site, f"root@{node_id}") == (0, "")
+    assert await ask_whether_a_node(site, "root@github.invalid") == (1, "")
+    assert await ask_whether_a_node(site, f"root@{node_id[:6]}") == (1, "")
+    code, said = await ask_whether_a_node(site, "root@localhost")
+    assert (code, "means something else here" in said) == (1, True)
+    assert await ask_whether_a_node(site, "root@localhost", "--hosts", "local*") == (0, "")
+    await site.stop_agent("edge01")
+    code, said = await ask_whether_a_node(site, "root@edge01")
+    assert (code, "node_offline" in said) == (0, True)
+
+
+async def test_a_block_for_certain_hosts_and_users(one_node: Installation) -> None:
+    block = (await one_node.edgectl("ssh-config", "--hosts", "edge*", "--user", "root")).text
+    assert "Match originalhost edge* exec" in block
+    assert "    User root\n" in block
