@@ -25,6 +25,7 @@ from edge_agent.ssh import process_session
 from edge_agent.ssh.authentication import Authentication, Login
 from edge_agent.ssh.bridge import Bridge
 from edge_agent.ssh.deeds import Deeds
+from edge_agent.ssh.direct_connection import DirectConnection
 from edge_agent.ssh.forwardings import Forwardings
 from edge_agent.ssh.interface import Interface
 from edge_agent.ssh.programs import TerminalRequest
@@ -32,7 +33,7 @@ from edge_agent.ssh.recording import RecordedTerminal
 from edge_agent.ssh.session import Session
 from edge_agent.ssh.session_channels import SessionChannels, Wish
 from edge_agent.ssh.surroundings import Surroundings
-from edge_agent.ssh.transport import DirectConnection, Transport
+from edge_agent.ssh.transport import Transport
 from edge_agent.ssh.wire_socket import WireSocket
 from edge_wire.v1 import ssh_pb2 as pb
 

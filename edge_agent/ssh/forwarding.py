@@ -14,7 +14,8 @@ from paramiko.common import OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_FAILED
 from edge_agent.reaching import reach
 from edge_agent.ssh.channel_stream import ChannelStream
 from edge_agent.ssh.deeds import Deeds
-from edge_agent.ssh.transport import DirectConnection, Transport
+from edge_agent.ssh.direct_connection import DirectConnection
+from edge_agent.ssh.transport import Transport
 from edge_wire.egress import EgressPolicy, Target, parse_target
 from edge_wire.errors import EdgeError, TargetDenied, TargetInvalid
 from edge_wire.names import host_and_port, printable

@@ -8,10 +8,11 @@ from edge_agent.runner.account import Account
 from edge_agent.ssh.agent_forwarding import AgentForwarding
 from edge_agent.ssh.bridge import Bridge
 from edge_agent.ssh.deeds import Deeds
+from edge_agent.ssh.direct_connection import DirectConnection
 from edge_agent.ssh.forwarding import Forwarding
 from edge_agent.ssh.pool import Pool
 from edge_agent.ssh.remote_forwarding import RemoteForwarding
-from edge_agent.ssh.transport import DirectConnection, Transport
+from edge_agent.ssh.transport import Transport
 from edge_wire.egress import EgressPolicy
 from edge_wire.tasks import OwnedTasks
 
@@ -43,7 +44,8 @@ class Forwardings:
         return self._agent.path
 
     def connect(self, request: DirectConnection) -> None:
-        """Open a connection for the client, or tell it why not."""
+        """Open a connection for the client, or tell it why not. It counts from now on: more may come at once."""
+        self._transport.expect(request)
         self._bridge.soon(lambda: self._tasks.spawn(self._connect(request)))
 
     def open_port(self, address: str, port: int, account: Account) -> int:
@@ -73,4 +75,5 @@ class Forwardings:
         try:
             await self._forwarding.connect(self._transport, request)
         finally:
+            self._transport.give_up(request)
             self.connecting -= 1

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from datetime import timedelta
 from struct import Struct
 from typing import Any, Protocol, cast
@@ -38,6 +37,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message
 
 from edge_agent.ssh import algorithms
+from edge_agent.ssh.direct_connection import DirectConnection
 from edge_agent.ssh.login_exchange import LoginExchange
 from edge_agent.ssh.packetizer import Packed, Packetizer
 from edge_agent.ssh.wire_socket import WireSocket
@@ -91,18 +91,6 @@ class TransportOwner(Protocol):
         """The transport's thread is about to end."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DirectConnection:
-    """A client's wish for a connection to a place that the node reaches."""
-
-    channel: int
-    """The client's number of it."""
-    window: int
-    packet_size: int
-    host: str
-    port: int
-
-
 class Transport(paramiko.Transport):
     """One connection of one client."""
 
@@ -127,6 +115,7 @@ class Transport(paramiko.Transport):
         self.packetizer.set_keepalive(keepalive.total_seconds(), self._ask_for_life)
         self._held_channels: dict[int, Channel] = {}
         """paramiko itself holds them weakly."""
+        self._expected: set[DirectConnection] = set()
         self._watchers: dict[int, ChannelWatcher] = {}
         self._postponed: list[Message | Packed] = []
         self._is_client_closing = self._had_open_channels = False
@@ -143,8 +132,19 @@ class Transport(paramiko.Transport):
 
     @property
     def channel_count(self) -> int:
-        """Channels that are open, or that the client has not closed yet."""
-        return len(self._held_channels)
+        """Channels that are open, that are expected to be, or that the client has not closed yet."""
+        with self.lock:
+            return len(self._held_channels) + len(self._expected)
+
+    def expect(self, request: DirectConnection) -> None:
+        """Somebody tries to reach this; until it is a channel or `give_up`, it counts as one."""
+        with self.lock:
+            self._expected.add(request)
+
+    def give_up(self, request: DirectConnection) -> None:
+        """Nobody tries any more."""
+        with self.lock:
+            self._expected.discard(request)
 
     def watch(self, channel: Channel, watcher: ChannelWatcher) -> None:
         """Tell this one about the channel from now on."""
@@ -159,6 +159,7 @@ class Transport(paramiko.Transport):
             channel = Channel(number)
             self._channels.put(number, channel)
             self.channels_seen[number] = True
+            self._expected.discard(request)
             self._held_channels[number] = channel
             channel._set_transport(self)  # noqa: SLF001
             channel._set_window(_WINDOW, self.default_max_packet_size)  # noqa: SLF001

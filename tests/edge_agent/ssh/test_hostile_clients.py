@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import paramiko
 import pytest
 from paramiko.message import Message
 
-from tests.edge_agent.ssh.ssh_node import SshNode, eventually_as_before, lives, ssh_node, what_is_there
+from tests.edge_agent.ssh.ssh_node import PASSWORD, USER, SshNode, eventually_as_before, lives, ssh_node, what_is_there
 from tests.support.eventually import eventually
+from tests.support.services import a_service, echo
 
 VERSION = b"SSH-2.0-test\r\n"
 
@@ -143,6 +145,40 @@ async def test_channels_are_bounded_for_each_connection(tmp_path: Path) -> None:
                 done = await node.run("true", options=[*control, "-o", "ControlMaster=no"])
                 assert "Session open refused" in done.err or done.code != 0
             assert (await node.run("true", options=control)).code == 0
+
+
+async def test_a_burst_of_connections_is_bounded_before_any_of_them_is_there(tmp_path: Path) -> None:
+    def ask_for_many(port: int, number: int) -> list[bool]:
+        with paramiko.Transport(("127.0.0.1", node.port)) as transport:
+            transport.connect(username=USER, password=PASSWORD)
+            opened = [threading.Event() for _ in range(number)]
+            channels = [paramiko.Channel(index) for index in range(number)]
+            for event, channel in zip(opened, channels, strict=True):
+                index = channel.get_id()
+                transport._channels.put(index, channel)  # type: ignore[attr-defined]
+                transport.channel_events[index] = event
+                transport.channels_seen[index] = True
+                channel._set_transport(transport)  # type: ignore[attr-defined]
+                channel._set_window(2**21, 2**15)  # type: ignore[attr-defined]
+                transport._send_user_message(direct_connection(index, port))  # type: ignore[attr-defined]
+            assert all(event.wait(10.0) for event in opened)
+            return [channel.active for channel in channels]
+
+    async with ssh_node(tmp_path, max_channels=3) as node, a_service(echo) as port:
+        assert sum(await asyncio.to_thread(ask_for_many, port, 40)) == 3
+
+
+def direct_connection(channel: int, port: int) -> Message:
+    message = Message()
+    message.add_byte(bytes([90]))  # RFC 4254, section 5.1: SSH_MSG_CHANNEL_OPEN
+    message.add_string("direct-tcpip")
+    for number in (channel, 2**21, 2**15):
+        message.add_int(number)
+    message.add_string("127.0.0.1")
+    message.add_int(port)
+    message.add_string("127.0.0.1")
+    message.add_int(1)
+    return message
 
 
 async def test_messages_that_make_a_server_count_to_four_billion_do_not(node: SshNode) -> None:
