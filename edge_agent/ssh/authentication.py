@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from time import monotonic
 
 from edge_wire.errors import EdgeError
 from edge_wire.names import bounded
@@ -23,6 +24,8 @@ _USER_LIMIT = 255
 _PASSWORD_LIMIT = 1024
 _QUESTIONS_PER_ATTEMPT = 2
 """A client may ask about keys that it does not use; this bounds how many of them."""
+_APPROVAL_SECONDS = 5.0
+"""Between a client's question about a key and its signature; afterwards the admin may think otherwise."""
 
 Ask = Callable[[pb.SshQuestion], Awaitable[pb.SshAnswer]]
 
@@ -38,16 +41,26 @@ class Login:
 
 
 class Authentication:
-    """Approvals of one connection. An approval of a user and a key is asked for once."""
+    """Approvals of one connection. One of a user and a key is good for the signature that follows soon."""
 
-    def __init__(self, *, ask: Ask, loop: asyncio.AbstractEventLoop, origin: pb.SshOrigin, attempts: int) -> None:
+    def __init__(
+        self,
+        *,
+        ask: Ask,
+        loop: asyncio.AbstractEventLoop,
+        origin: pb.SshOrigin,
+        attempts: int,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._ask = ask
         self._loop = loop
         self._origin = origin
+        self._clock = clock
         self._questions_left = attempts * _QUESTIONS_PER_ATTEMPT
         self._pending: concurrent.futures.Future[pb.SshAnswer] | None = None
         self._is_over = False
-        self._approved: dict[tuple[str, bytes], Login] = {}
+        self._approved: dict[tuple[str, bytes], tuple[Login, float]] = {}
+        """With the time at which each was asked for."""
         self.credential_ids: set[str] = set()
         """What approvals hang on, from the moment at which the loop knows of them."""
         self.last: Login | None = None
@@ -63,12 +76,14 @@ class Authentication:
 
     def approves_key(self, user: str, blob: bytes) -> bool:
         """Whether this key may log in; its signature is checked elsewhere."""
-        self.last = self._approved.get((user, blob))
-        if self.last is None:
+        self.last, asked_at = self._approved.get((user, blob), (None, 0.0))
+        if self.last is None or self._clock() - asked_at > _APPROVAL_SECONDS:
+            self._approved.pop((user, blob), None)
+            asked_at = self._clock()
             question = pb.SshQuestion(user=user, origin=self._origin, public_key=blob)
             self.last = self._decide(question, "publickey", fingerprint_of(blob))
             if self.last is not None:
-                self._approved[user, blob] = self.last
+                self._approved[user, blob] = self.last, asked_at
         return self.last is not None
 
     def approves_password(self, user: str, password: str) -> bool:
