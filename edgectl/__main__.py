@@ -5,6 +5,7 @@ Typer is imported where it is needed: what a shell asks for at TAB is answered w
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,18 +20,25 @@ if TYPE_CHECKING:
     import typer
 
 INTERRUPTED = 130
+_GARBAGE_AT_ONCE = 20_000
+"""Objects between two searches for cycles: what is imported makes many and none that may go."""
 COMPLETE = "__complete"
 """What the completion scripts call; no command, so that no help shows it."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; ends the process."""
-    words = sys.argv[1:] if argv is None else argv
+    gc.set_threshold(_GARBAGE_AT_ONCE)
+    standard_streams.leave(run_or_complete(sys.argv[1:] if argv is None else argv))
+
+
+def run_or_complete(words: Sequence[str]) -> int:
+    """Run one command, or answer a shell at TAB; returns the exit code."""
     if words[:1] == [COMPLETE]:
         from edgectl.completion.answer import answer
 
-        raise SystemExit(answer(words[1:]))
-    raise SystemExit(run(words))
+        return answer(words[1:])
+    return run(words)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported; its own lines explain nothing to operators
 
@@ -17,28 +17,30 @@ import grpc
 from edge_wire import calls
 from edge_wire.channel import open_channel
 from edge_wire.errors import Unavailable
-from edge_wire.v1 import (
-    admin_pb2_grpc,
-    audit_pb2_grpc,
-    cluster_pb2_grpc,
-    command_pb2_grpc,
-    enrollment_pb2_grpc,
-    node_pb2_grpc,
-    principal_pb2,
-    principal_pb2_grpc,
-    ssh_pb2_grpc,
-    tunnel_pb2_grpc,
-)
+from edge_wire.v1 import principal_pb2
 from edgectl.contexts import Context, find_context
 from edgectl.invocation import Invocation
 from edgectl.secret_store import read_token
+
+if TYPE_CHECKING:
+    from edge_wire.v1 import (
+        admin_pb2_grpc,
+        audit_pb2_grpc,
+        cluster_pb2_grpc,
+        command_pb2_grpc,
+        enrollment_pb2_grpc,
+        node_pb2_grpc,
+        principal_pb2_grpc,
+        ssh_pb2_grpc,
+        tunnel_pb2_grpc,
+    )
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
 
 class Admin:
-    """An admin that answers."""
+    """An admin that answers. A service's stub is imported by whoever uses it: no command uses many."""
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
         self.channel = channel
@@ -56,46 +58,68 @@ class Admin:
 
     @cached_property
     def admins(self) -> admin_pb2_grpc.AdminServiceAsyncStub:
+        from edge_wire.v1 import admin_pb2_grpc
+
         return admin_pb2_grpc.AdminServiceStub(self.channel)
 
     @cached_property
     def audit(self) -> audit_pb2_grpc.AuditServiceAsyncStub:
+        from edge_wire.v1 import audit_pb2_grpc
+
         return audit_pb2_grpc.AuditServiceStub(self.channel)
 
     @cached_property
     def clusters(self) -> cluster_pb2_grpc.ClusterServiceAsyncStub:
+        from edge_wire.v1 import cluster_pb2_grpc
+
         return cluster_pb2_grpc.ClusterServiceStub(self.channel)
 
     @cached_property
     def commands(self) -> command_pb2_grpc.CommandServiceAsyncStub:
+        from edge_wire.v1 import command_pb2_grpc
+
         return command_pb2_grpc.CommandServiceStub(self.channel)
 
     @cached_property
     def enrollment_keys(self) -> enrollment_pb2_grpc.EnrollmentKeyServiceAsyncStub:
+        from edge_wire.v1 import enrollment_pb2_grpc
+
         return enrollment_pb2_grpc.EnrollmentKeyServiceStub(self.channel)
 
     @cached_property
     def nodes(self) -> node_pb2_grpc.NodeServiceAsyncStub:
+        from edge_wire.v1 import node_pb2_grpc
+
         return node_pb2_grpc.NodeServiceStub(self.channel)
 
     @cached_property
     def ssh(self) -> ssh_pb2_grpc.SshServiceAsyncStub:
+        from edge_wire.v1 import ssh_pb2_grpc
+
         return ssh_pb2_grpc.SshServiceStub(self.channel)
 
     @cached_property
     def ssh_keys(self) -> ssh_pb2_grpc.SshKeyServiceAsyncStub:
+        from edge_wire.v1 import ssh_pb2_grpc
+
         return ssh_pb2_grpc.SshKeyServiceStub(self.channel)
 
     @cached_property
     def ssh_users(self) -> ssh_pb2_grpc.SshUserServiceAsyncStub:
+        from edge_wire.v1 import ssh_pb2_grpc
+
         return ssh_pb2_grpc.SshUserServiceStub(self.channel)
 
     @cached_property
     def tokens(self) -> principal_pb2_grpc.TokenServiceAsyncStub:
+        from edge_wire.v1 import principal_pb2_grpc
+
         return principal_pb2_grpc.TokenServiceStub(self.channel)
 
     @cached_property
     def tunnels(self) -> tunnel_pb2_grpc.TunnelServiceAsyncStub:
+        from edge_wire.v1 import tunnel_pb2_grpc
+
         return tunnel_pb2_grpc.TunnelServiceStub(self.channel)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 from edge_wire.errors import OutputNotWritable
 
@@ -31,6 +32,20 @@ def say_line(line: str) -> None:
         raise
     except OSError:
         abandon(sys.stderr.fileno())
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this code once everything is written.
+
+    Without Python's own way out, which takes apart every module: with a connection of gRPC that is a sixth of the time
+    of a short command. What a block owns it has let go of by now.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        raise SystemExit(code) from None  # which says so, as Python does
+    os._exit(code)
 
 
 def refused(descriptor: int, error: OSError) -> OutputNotWritable:

@@ -6,11 +6,14 @@ import asyncio
 import base64
 import gc
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from edge_wire.connecting import connect
 from edge_wire.errors import EdgeError
@@ -120,6 +123,7 @@ async def test_nothing_is_left_of_ten_thousand_connections_that_fail(site: Insta
         (admins.http.address.port, http_attempts(admin_login)),
         (admins.socks5.address.port, socks5_attempts(admin_login)),
     ]
+    await every_database_connection(site)
     await fail_all(of_agent, 100)  # whatever is made once
     await fail_all(of_admin, 100)
     await settled(site)
@@ -132,6 +136,18 @@ async def test_nothing_is_left_of_ten_thousand_connections_that_fail(site: Insta
     await settled(site)
     await eventually(lambda: open_sockets() <= sockets, what=f"{sockets} sockets again")
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks + 2, what=f"{tasks} tasks again")
+
+
+async def every_database_connection(site: Installation) -> None:
+    """Open all that the admin may have: with PostgreSQL they are sockets, too, and made when they are first needed."""
+    count = site.admin._settings.db_pool_size
+    together = threading.Barrier(count)
+
+    def hold(tx: Session) -> None:
+        tx.execute(text("SELECT 1"))
+        together.wait(30)
+
+    await asyncio.gather(*(site.admin.db.read(hold) for _ in range(count)))
 
 
 async def settled(site: Installation) -> None:

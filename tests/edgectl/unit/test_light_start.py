@@ -16,11 +16,8 @@ TAB = ["__complete", "bash"]
 BREAKS = " \t\n\"'@><=;|&(:"
 RUN = """
 import json, sys
-from edgectl.__main__ import main
-try:
-    main(sys.argv[2:])
-except SystemExit as end:
-    code = end.code
+from edgectl.__main__ import run_or_complete
+code = run_or_complete(sys.argv[2:])
 imported = [name for name in json.loads(sys.argv[1]) if name in sys.modules]
 print(json.dumps([code, imported]), file=sys.stderr)
 """
