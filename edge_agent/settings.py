@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from edge_agent.ssh.settings import DEFAULT_ENVIRONMENT
 from edge_agent.vpn_addresses import is_vpn_address
 from edge_wire.channel import target_of
 from edge_wire.egress_rules import Rule, parse_rule
@@ -152,7 +153,7 @@ class Settings:
         parse_listen,
     )
     ssh_environment: list[str] = _setting(
-        ["LANG", "LC_*", "COLORTERM", "EDITOR", "TZ", "GIT_PROTOCOL"],
+        list(DEFAULT_ENVIRONMENT),
         "Variables that SSH clients may set, separated by commas; `*` stands for anything.",
         _names,
         "`LANG,LC_*,COLORTERM,EDITOR,TZ,GIT_PROTOCOL`",

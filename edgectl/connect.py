@@ -29,8 +29,10 @@ if TYPE_CHECKING:
         cluster_pb2_grpc,
         command_pb2_grpc,
         enrollment_pb2_grpc,
+        node_pb2,
         node_pb2_grpc,
         principal_pb2_grpc,
+        selector_pb2,
         ssh_pb2_grpc,
         tunnel_pb2_grpc,
     )
@@ -161,6 +163,21 @@ async def _first_answering(context: Context, token: str) -> Admin:
         else:
             return admin
     return Admin(open_channel(urls[-1], [context.ca_certificate]), token)
+
+
+async def select_nodes(admin: Admin, selector: selector_pb2.Selector) -> Sequence[node_pb2.Node]:
+    """Every node that a selector picks, page by page. Raises EdgeError."""
+    from edge_wire.v1 import node_pb2
+
+    found: list[node_pb2.Node] = []
+    token = ""
+    while True:
+        request = node_pb2.ListNodesRequest(selector=selector, page_token=token)
+        page = await admin.call(admin.nodes.List, request)
+        found += page.nodes
+        token = page.next_page_token
+        if not token:
+            return found
 
 
 def ask(invocation: Invocation, question: Callable[[Admin], Awaitable[ResponseT]]) -> ResponseT:

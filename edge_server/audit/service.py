@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy.orm import Session
 
@@ -27,6 +28,24 @@ class Change:
     subject_name: str = ""
     cluster: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+class NodeNamed(Protocol):
+    """A node as audit rows name it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def cluster_name(self) -> str: ...
+
+
+def change_of_node(action: str, node: NodeNamed, details: Mapping[str, str]) -> Change:
+    """Something was done to a node, or at it."""
+    return Change(action=action, subject_id=node.id, subject_name=node.name, cluster=node.cluster_name, details=details)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from edge_server.commands.domain import Event, Outcome, State, dropped_outcome, sources
 from edge_server.commands.models import CommandRow, ExecutionRow, OutputRow
 from edge_server.commands.pacing import StopReason
+from edge_server.db.chunks import chunks
 
-_CHUNK = 500
 _OPEN = ExecutionRow.state != State.ENDED
 KEPT = CommandRow.removed_at.is_(None)
 """Not on its way out."""
@@ -219,8 +219,3 @@ def _reaching(query: Select[CommandRow], scope: Collection[str] | None) -> Selec
         return query
     reaches = and_(ExecutionRow.command_id == CommandRow.id, ExecutionRow.cluster_id.in_(scope))
     return query.where(exists().where(reaches))
-
-
-def chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
-    """As many at once as a statement takes."""
-    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

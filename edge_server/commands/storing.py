@@ -21,6 +21,7 @@ from edge_server.commands.models import ExecutionRow, OutputRow
 from edge_server.commands.output import pack
 from edge_server.commands.run import LiveExecution
 from edge_server.commands.transition import Transition
+from edge_server.db.chunks import chunks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ def _read_standing(tx: Session, ids: Sequence[str]) -> _Standings:
     standings: dict[str, _Standing] = {}
     row = ExecutionRow
     query = select(row.id, row.state, row.outcome, row.ended_at, row.sent_epoch)
-    for chunk in repository.chunks(ids):
+    for chunk in chunks(ids):
         for execution_id, state, outcome, ended_at, sent_epoch in tx.execute(query.where(row.id.in_(chunk))):
             standings[execution_id] = _Standing(state, outcome, ended_at, sent_epoch)
     return standings

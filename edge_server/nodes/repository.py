@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from edge_server.db.chunks import chunks
 from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_server.nodes.models import AliasRow, LabelRow, NodeRow
 
-_CHUNK = 500
 """Ids per IN list, below what either database takes in one statement."""
 
 
@@ -38,7 +38,7 @@ def find_by_fingerprint(tx: Session, fingerprint: bytes) -> NodeRow | None:
 
 def find_by_ids(tx: Session, ids: Collection[str]) -> list[NodeRow]:
     """Nodes with any of these ids."""
-    return [row for chunk in _chunks(sorted(ids)) for row in tx.scalars(select(NodeRow).where(NodeRow.id.in_(chunk)))]
+    return [row for chunk in chunks(sorted(ids)) for row in tx.scalars(select(NodeRow).where(NodeRow.id.in_(chunk)))]
 
 
 # What selecting needs of a node and no more: facts and certificates of thousands would be read for nothing.
@@ -50,7 +50,7 @@ def select_by_aliases(
 ) -> list[tuple[str, SelectedNode]]:
     """Every alias of these names in scope, with its node."""
     found: list[tuple[str, SelectedNode]] = []
-    for chunk in _chunks(sorted(aliases)):
+    for chunk in chunks(sorted(aliases)):
         query = select(AliasRow.name, *_SELECTED).join(NodeRow, NodeRow.id == AliasRow.node_id)
         rows = tx.execute(_in_scope(query.where(AliasRow.name.in_(chunk)), scope))
         found += [(row[0], _to_selected(row[1:])) for row in rows]
@@ -60,7 +60,7 @@ def select_by_aliases(
 def select_by_ids(tx: Session, ids: Collection[str], scope: Collection[str] | None) -> list[SelectedNode]:
     """Nodes with any of these ids."""
     found: list[SelectedNode] = []
-    for chunk in _chunks(sorted(ids)):
+    for chunk in chunks(sorted(ids)):
         rows = tx.execute(_in_scope(select(*_SELECTED).where(NodeRow.id.in_(chunk)), scope))
         found += [_to_selected(row) for row in rows]
     return found
@@ -69,7 +69,7 @@ def select_by_ids(tx: Session, ids: Collection[str], scope: Collection[str] | No
 def select_by_id_prefixes(tx: Session, prefixes: Collection[str], scope: Collection[str] | None) -> list[SelectedNode]:
     """Nodes whose id begins with any of these."""
     found: list[SelectedNode] = []
-    for chunk in _chunks(sorted(prefixes)):
+    for chunk in chunks(sorted(prefixes)):
         fits = or_(*(NodeRow.id.startswith(prefix, autoescape=True) for prefix in chunk))
         found += [_to_selected(row) for row in tx.execute(_in_scope(select(*_SELECTED).where(fits), scope))]
     return found
@@ -115,7 +115,7 @@ def list_names(tx: Session, scope: Collection[str] | None, limit: int) -> Sequen
 def labels_of(tx: Session, node_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     """Node id → labels."""
     found: dict[str, dict[str, str]] = {node_id: {} for node_id in node_ids}
-    for chunk in _chunks(node_ids):
+    for chunk in chunks(node_ids):
         for row in tx.scalars(select(LabelRow).where(LabelRow.node_id.in_(chunk)).order_by(LabelRow.name)):
             found[row.node_id][row.name] = row.value
     return found
@@ -124,7 +124,7 @@ def labels_of(tx: Session, node_ids: Sequence[str]) -> dict[str, dict[str, str]]
 def aliases_of(tx: Session, node_ids: Sequence[str]) -> dict[str, list[str]]:
     """Node id → aliases, oldest first."""
     found: dict[str, list[str]] = {node_id: [] for node_id in node_ids}
-    for chunk in _chunks(node_ids):
+    for chunk in chunks(node_ids):
         for row in tx.scalars(select(AliasRow).where(AliasRow.node_id.in_(chunk)).order_by(AliasRow.id)):
             found[row.node_id].append(row.name)
     return found
@@ -223,10 +223,6 @@ def _to_selected(row: Any) -> SelectedNode:
 
 def _in_scope(query: Any, scope: Collection[str] | None) -> Any:
     return query if scope is None else query.where(NodeRow.cluster_id.in_(scope))
-
-
-def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
 
 
 def _row_count(result: Any) -> int:

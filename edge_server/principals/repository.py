@@ -8,9 +8,8 @@ from datetime import datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from edge_server.db.chunks import chunks
 from edge_server.principals.models import PrincipalClusterRow, PrincipalRow
-
-_IDS_AT_ONCE = 500
 
 
 def find_by_token_hash(tx: Session, token_hash: bytes) -> PrincipalRow | None:
@@ -38,14 +37,8 @@ def find_live(tx: Session, reference: str, *, prefix_length: int) -> Sequence[Pr
 
 def list_live_ids(tx: Session, ids: Collection[str]) -> set[str]:
     """Of these, those that were not revoked."""
-    wanted = sorted(ids)
-    found: set[str] = set()
-    for start in range(0, len(wanted), _IDS_AT_ONCE):
-        some = wanted[start : start + _IDS_AT_ONCE]
-        found |= set(
-            tx.scalars(select(PrincipalRow.id).where(PrincipalRow.id.in_(some), PrincipalRow.revoked_at.is_(None)))
-        )
-    return found
+    live = select(PrincipalRow.id).where(PrincipalRow.revoked_at.is_(None))
+    return {found for some in chunks(sorted(ids)) for found in tx.scalars(live.where(PrincipalRow.id.in_(some)))}
 
 
 def list_cluster_ids(tx: Session, principal_ids: Sequence[str]) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from edge_server.audit.service import Change, record
+from edge_server.audit.service import change_of_node, record
 from edge_server.db.database import Database
 from edge_server.db.shared_writes import SharedWrites
 from edge_server.nodes.domain import NodeId, SelectedNode
@@ -156,7 +156,7 @@ class TunnelService:
             node = find_selected(tx, caller.principal, wish.node)
             require_not_elsewhere(tx, [node], admin_id=self._admin_id, now=now)
             details = {"tunnel": tunnel_id, "target": str(wish.target), "via": wish.via}
-            record(tx, caller, _change("tunnel.open", node, details), now)
+            record(tx, caller, change_of_node("tunnel.open", node, details), now)
             return node
 
         node = await self._writes.write(work)
@@ -201,7 +201,7 @@ class TunnelService:
             "bytes_sent": str(live.flow.sent),
             "bytes_received": str(live.flow.received),
         }
-        change = _change("tunnel.close", live.tunnel.node, details)
+        change = change_of_node("tunnel.close", live.tunnel.node, details)
         try:
             await self._writes.write(lambda tx: record(tx, live.caller, change, now))
         except EdgeError as error:
@@ -214,7 +214,3 @@ async def _half_close(live: _Live) -> None:
             await live.stream.close_write()
         except EdgeError as error:
             live.stream.abort(error)
-
-
-def _change(action: str, node: SelectedNode, details: dict[str, str]) -> Change:
-    return Change(action=action, subject_id=node.id, subject_name=node.name, cluster=node.cluster_name, details=details)

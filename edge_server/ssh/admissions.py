@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from edge_server.audit.service import Change, Origin, record
+from edge_server.audit.service import Origin, change_of_node, record
 from edge_server.db.database import Database
 from edge_server.nodes.domain import NodeId, NodeIdentity, Place, SelectedNode
 from edge_server.nodes.places import place_of
@@ -71,7 +71,7 @@ class Admissions:
                 return
             if row.host_keys != keys:
                 origin = Origin(id=node.id, name=node.name, request_id="", peer="")
-                record(tx, origin, _change("ssh.host_keys_changed", node, {}), now)
+                record(tx, origin, change_of_node("ssh.host_keys_changed", node, {}), now)
                 row.host_keys, row.changed_at = keys, now
             row.own_account = own_account[:64]
 
@@ -113,7 +113,7 @@ class Admissions:
             )
             tx.add(row)
             details = {"user": name, "local_account": row.local_account, "fingerprint": key.fingerprint}
-            record(tx, caller, _change("ssh.admit", host.node, details), now)
+            record(tx, caller, change_of_node("ssh.admit", host.node, details), now)
             return Admitted(host=host, user=name, expires_at=row.expires_at)
 
         return await self._db.write(work)
@@ -162,7 +162,3 @@ def _local_account(tx: Session, host: Host, name: str, now: datetime) -> tuple[s
     if row.expires_at is not None and row.expires_at <= now:
         raise SshUserDenied(f"the account for SSH {name} has expired", hint=f"edgectl ssh-user show {name}")
     return row.local_account, row.id
-
-
-def _change(action: str, node: NodeIdentity | SelectedNode, details: Mapping[str, str]) -> Change:
-    return Change(action=action, subject_id=node.id, subject_name=node.name, cluster=node.cluster_name, details=details)

@@ -10,8 +10,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from edge_server.audit.service import Change, Origin, record
+from edge_server.audit.service import Change, Origin, change_of_node, record
 from edge_server.db.database import Database
+from edge_server.db.shared_writes import SharedWrites
 from edge_server.nodes.domain import NodeIdentity, Place
 from edge_server.nodes.places import place_of
 from edge_server.principals.service import live_principals
@@ -29,7 +30,6 @@ from edge_wire.tasks import OwnedTasks
 log = logging.getLogger(__name__)
 
 _TEXT_LIMIT = 64
-_BATCH = 500
 _WAITING_LIMIT = 10_000
 _RETRY_SECONDS = 1.0
 _STOP_WITHIN = 5.0
@@ -70,9 +70,9 @@ class Logins:
         self._passwords = passwords
         self._limiter = limiter
         self._now = now
-        self._attempts: list[tuple[Origin, Change, datetime]] = []
+        self._writes = SharedWrites(db)
+        self._unwritten = 0
         self._tasks = OwnedTasks(log, "attempts to log in are not in the audit log")
-        self._is_writing = False
 
     async def decide(self, question: Question) -> Login | None:
         """The login, or None. Raises DatabaseUnavailable."""
@@ -102,7 +102,7 @@ class Logins:
             async with asyncio.timeout(_STOP_WITHIN):
                 await self._tasks.finish()
         except TimeoutError:
-            log.warning("%d attempts to log in are not in the audit log", len(self._attempts))
+            log.warning("%d attempts to log in are not in the audit log", self._unwritten)
         await self._tasks.stop()
         self._passwords.close()
 
@@ -119,30 +119,24 @@ class Logins:
         return domain.by_key(attempt, known.account, known.keys, known.admission)
 
     def _note(self, question: Question, outcome: str, now: datetime, *, admitted_by: str = "") -> None:
-        if len(self._attempts) >= _WAITING_LIMIT:
+        if self._unwritten >= _WAITING_LIMIT:
             log.warning(
                 "an attempt to log in is not in the audit log: too many wait", extra={"node": question.node.name}
             )
             return
-        self._attempts.append((_origin(question, admitted_by), _attempt(question, outcome), now))
-        if not self._is_writing:
-            self._is_writing = True
-            self._tasks.spawn(self._write())
+        self._unwritten += 1
+        self._tasks.spawn(self._write(_origin(question, admitted_by), _attempt(question, outcome), now))
 
-    async def _write(self) -> None:
-        """Attempts share transactions."""
-        try:
-            while self._attempts:
-                batch = self._attempts[:_BATCH]
-                try:
-                    await self._db.write(lambda tx: _record_all(tx, batch))  # noqa: B023  # awaited here
-                except DatabaseUnavailable as error:
-                    log.debug("attempts to log in wait for the database: %s", error.message)
-                    await asyncio.sleep(_RETRY_SECONDS)
-                    continue
-                del self._attempts[: len(batch)]
-        finally:
-            self._is_writing = False
+    async def _write(self, origin: Origin, change: Change, now: datetime) -> None:
+        while True:
+            try:
+                await self._writes.write(lambda tx: record(tx, origin, change, now))
+            except DatabaseUnavailable as error:
+                log.debug("an attempt to log in waits for the database: %s", error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            self._unwritten -= 1
+            return
 
 
 def _guessers(question: Question) -> Sequence[str]:
@@ -154,11 +148,6 @@ def _guessers(question: Question) -> Sequence[str]:
         return ()
     node = question.node.id
     return (f"from {node} {question.address}", f"node {node}", f"user {question.user}")
-
-
-def _record_all(tx: Session, batch: Sequence[tuple[Origin, Change, datetime]]) -> None:
-    for origin, change, moment in batch:
-        record(tx, origin, change, moment)
 
 
 def _look_up(tx: Session, question: Question, now: datetime) -> _Known:
@@ -209,10 +198,4 @@ def _attempt(question: Question, outcome: str) -> Change:
     details = {"user": bounded(question.user, _TEXT_LIMIT), "method": question.proof.value, "outcome": outcome}
     if question.key:
         details["fingerprint"] = fingerprint_of(question.key)
-    return Change(
-        action="ssh.attempt",
-        subject_id=question.node.id,
-        subject_name=question.node.name,
-        cluster=question.node.cluster_name,
-        details=details,
-    )
+    return change_of_node("ssh.attempt", question.node, details)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
-from edge_server.audit.service import Change, Origin, record
+from edge_server.audit.service import Origin, change_of_node, record
 from edge_server.db.database import Database
 from edge_server.nodes.domain import NodeId, NodeIdentity
 from edge_server.nodes.selection import find_selected
@@ -121,10 +121,11 @@ class SessionRecords:
 
         Raises DatabaseUnavailable.
         """
-        nodes = list(self._own_nodes())
+        own = set(self._own_nodes())
 
         def work(tx: Session) -> dict[str, set[str]]:
-            by_node = repository.open_credentials(tx, nodes)
+            # Few nodes have a session at any moment: they are asked for, and not whether each of ours has one.
+            by_node = {node_id: some for node_id, some in repository.open_credentials(tx).items() if node_id in own}
             good = _still_good(tx, {credential for some in by_node.values() for credential in some})
             return {node_id: some - good for node_id, some in by_node.items() if some - good}
 
@@ -186,7 +187,7 @@ def _store(tx: Session, node: NodeIdentity, report: Report, now: datetime) -> No
     else:
         origin = _origin(principal="", address=report.address)
         details = {"user": bounded(report.user, 64), "reason": bounded(report.reason, 32), "count": str(report.count)}
-        record(tx, origin, _change("ssh.failed", node, details), now)
+        record(tx, origin, change_of_node("ssh.failed", node, details), now)
 
 
 def _store_start(tx: Session, node: NodeIdentity, started: Started, now: datetime) -> None:
@@ -219,7 +220,7 @@ def _store_start(tx: Session, node: NodeIdentity, started: Started, now: datetim
         "method": values["method"],
     }
     origin = _origin(principal=started.principal, address=started.address)
-    record(tx, origin, _change("ssh.open", node, details), now)
+    record(tx, origin, change_of_node("ssh.open", node, details), now)
 
 
 def _store_end(tx: Session, node: NodeIdentity, ended: Ended, now: datetime) -> None:
@@ -246,7 +247,7 @@ def _store_end(tx: Session, node: NodeIdentity, ended: Ended, now: datetime) -> 
         "bytes_sent": str(row.bytes_sent),
     }
     origin = _origin(principal=row.principal_name, address=row.address)
-    record(tx, origin, _change("ssh.close", node, details), now)
+    record(tx, origin, change_of_node("ssh.close", node, details), now)
 
 
 def _still_good(tx: Session, credential_ids: Collection[str]) -> set[str]:
@@ -264,7 +265,3 @@ def _still_good(tx: Session, credential_ids: Collection[str]) -> set[str]:
 
 def _origin(*, principal: str, address: str) -> Origin:
     return Origin(id="", name=bounded(principal, 64), request_id="", peer=bounded(address, 64))
-
-
-def _change(action: str, node: NodeIdentity, details: dict[str, str]) -> Change:
-    return Change(action=action, subject_id=node.id, subject_name=node.name, cluster=node.cluster_name, details=details)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
+from edge_server.db.chunks import chunks
 from edge_server.ssh.models import SshAdmissionRow, SshHostRow, SshKeyRow, SshSessionRow, SshUserRow
-
-_AT_ONCE = 500
 
 # --- accounts and keys
 
@@ -133,15 +132,12 @@ def find_sessions(tx: Session, reference: str, scope: Collection[str] | None) ->
     return tx.scalars(query).all()
 
 
-def open_credentials(tx: Session, node_ids: Collection[str]) -> dict[str, set[str]]:
+def open_credentials(tx: Session) -> dict[str, set[str]]:
     """Node id → what the sessions hang on that run there."""
     found: dict[str, set[str]] = {}
-    for some in _portions(node_ids):
-        query = select(SshSessionRow.node_id, SshSessionRow.credential_id).where(
-            SshSessionRow.ended_at.is_(None), SshSessionRow.node_id.in_(some)
-        )
-        for node_id, credential_id in tx.execute(query):
-            found.setdefault(node_id, set()).add(credential_id)
+    query = select(SshSessionRow.node_id, SshSessionRow.credential_id).where(SshSessionRow.ended_at.is_(None))
+    for node_id, credential_id in tx.execute(query):
+        found.setdefault(node_id, set()).add(credential_id)
     return found
 
 
@@ -154,13 +150,13 @@ def count_open(tx: Session, node_id: str) -> int:
 def existing(tx: Session, kind: str, ids: Collection[str]) -> set[str]:
     """Of these keys (`key`), accounts (`user`) or admissions (`admission`), those that are there."""
     column = {"key": SshKeyRow.id, "user": SshUserRow.id, "admission": SshAdmissionRow.id}[kind]
-    return {found for some in _portions(ids) for found in tx.scalars(select(column).where(column.in_(some)))}
+    return {found for some in chunks(sorted(ids)) for found in tx.scalars(select(column).where(column.in_(some)))}
 
 
 def principals_of(tx: Session, admission_ids: Collection[str]) -> dict[str, str]:
     """Admission id → id of the principal that asked for it."""
     query = select(SshAdmissionRow.id, SshAdmissionRow.principal_id)
-    found = (tx.execute(query.where(SshAdmissionRow.id.in_(some))) for some in _portions(admission_ids))
+    found = (tx.execute(query.where(SshAdmissionRow.id.in_(some))) for some in chunks(sorted(admission_ids)))
     return {row.id: row.principal_id for rows in found for row in rows}
 
 
@@ -183,9 +179,3 @@ def remove_sessions(tx: Session, *, ended_before: datetime, limit: int) -> int:
     ids = select(SshSessionRow.id).where(SshSessionRow.ended_at < ended_before).limit(limit)
     result: Any = tx.execute(delete(SshSessionRow).where(SshSessionRow.id.in_(ids.scalar_subquery())))
     return int(result.rowcount)
-
-
-def _portions(ids: Collection[str]) -> Iterator[Sequence[str]]:
-    """So many at once as a statement takes."""
-    ordered = sorted(ids)
-    return (ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE))

@@ -8,11 +8,10 @@ import typer
 
 from edge_wire.errors import UsageError
 from edge_wire.v1 import node_pb2 as pb
-from edge_wire.v1 import selector_pb2
 from edgectl import shapes
 from edgectl.app import new_app
 from edgectl.asking import confirm
-from edgectl.connect import Admin, ask
+from edgectl.connect import Admin, ask, select_nodes
 from edgectl.options import Yes, invocation_of, read_labels
 from edgectl.output import Column, column, emit_list, emit_object, note, text_of, time_column
 from edgectl.selectors import Clusters, Exclude, Expressions, From, Labels, Online, SelectorWords, read_list
@@ -46,7 +45,7 @@ def list_nodes(
         listed=read_list(from_file),
     )
     selector = words.to_message()
-    rows = [shapes.node(item) for item in ask(invocation, lambda admin: _all_pages(admin, selector))]
+    rows = [shapes.node(item) for item in ask(invocation, lambda admin: select_nodes(admin, selector))]
     columns = [
         column("NAME", "name"),
         column("STATUS", "status"),
@@ -124,14 +123,3 @@ def delete(ctx: typer.Context, node: Node, yes: Yes = False) -> None:
     confirm(invocation, f"delete node {node}", is_yes=yes)
     ask(invocation, lambda admin: admin.call(admin.nodes.Delete, pb.DeleteNodeRequest(node=node)))
     note(f"deleted node {node}")
-
-
-async def _all_pages(admin: Admin, selector: selector_pb2.Selector) -> list[pb.Node]:
-    found: list[pb.Node] = []
-    token = ""
-    while True:
-        page = await admin.call(admin.nodes.List, pb.ListNodesRequest(selector=selector, page_token=token))
-        found += page.nodes
-        token = page.next_page_token
-        if not token:
-            return found

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from edge_wire.errors import NodesNotMatched, UsageError
-from edge_wire.v1 import node_pb2
-from edgectl.connect import Admin, connected
+from edgectl.connect import Admin, connected, select_nodes
 from edgectl.copying.places import RemotePlace
 from edgectl.invocation import Invocation
 from edgectl.selectors import SelectorWords
@@ -70,20 +69,8 @@ async def find_nodes(admin: Admin, far: RemotePlace, words: SelectorWords) -> tu
         return [far.nodes], True
     if words.is_empty:
         raise UsageError("which nodes?", hint="NODE:/path, or :/path with --cluster, --label or --all")
-    found = await _all_pages(admin, words)
+    found = await select_nodes(admin, words.to_message())
     if not found:
         raise NodesNotMatched
     counts = Counter(node.name for node in found)
     return [node.name if counts[node.name] == 1 else node.id for node in found], False
-
-
-async def _all_pages(admin: Admin, words: SelectorWords) -> Sequence[node_pb2.Node]:
-    selector = words.to_message()
-    found: list[node_pb2.Node] = []
-    token = ""
-    while True:
-        page = await admin.call(admin.nodes.List, node_pb2.ListNodesRequest(selector=selector, page_token=token))
-        found += page.nodes
-        token = page.next_page_token
-        if not token:
-            return found

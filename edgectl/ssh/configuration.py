@@ -36,7 +36,8 @@ from edgectl.connect import ask
 from edgectl.contexts import config_dir
 from edgectl.invocation import Invocation
 from edgectl.output import error_line, note
-from edgectl.ssh.logins import KeyPair, key_pair_of, new_key_pair, write_secret
+from edgectl.ssh.logins import KeyPair, key_pair_of, known_hosts, new_key_pair, write_secret
+from edgectl.ssh.own_command import for_ssh, own_command
 
 _KEY = "ssh/id_ed25519"
 _ADMIT_WITHIN = timedelta(seconds=4)
@@ -47,7 +48,7 @@ _PART_OF_ID = re.compile(r"[0-9a-f-]{4,35}")
 
 def block(invocation: Invocation, *, user: str, hosts: str) -> str:
     """What goes into ~/.ssh/config."""
-    edgectl = " ".join(shlex.quote(word) for word in _own_command(invocation)).replace("%", "%%")
+    edgectl = for_ssh(own_command(invocation))
     trusted = f" --hosts {shlex.quote(hosts)}" if hosts else ""
     asked = f"{edgectl} ssh-config{trusted} --admit '%r@%n'"
     lines = [
@@ -115,7 +116,7 @@ def print_known_hosts(invocation: Invocation, host: str) -> None:
     """The keys of a node as lines of known_hosts, for KnownHostsCommand. Raises EdgeError."""
     name = host.removeprefix("[").partition("]")[0]
     found = ask(invocation, lambda admin: admin.call(admin.ssh.GetHost, pb.GetSshHostRequest(node=name)))
-    sys.stdout.write("".join(f"{host} {key}\n" for key in found.host_keys))
+    sys.stdout.write(known_hosts(host, found))
 
 
 def key_path() -> Path:
@@ -137,9 +138,3 @@ def _key_pair() -> KeyPair:
         return key_pair_of(path.read_bytes())
     except OSError as error:
         raise OutputNotWritable(f"{path} cannot be written ({error.strerror})") from None
-
-
-def _own_command(invocation: Invocation) -> list[str]:
-    program = Path(sys.argv[0])
-    own = [str(program.resolve())] if program.name == "edgectl" else [sys.executable, "-m", "edgectl"]
-    return [*own, *(["--context", invocation.context] if invocation.context else [])]

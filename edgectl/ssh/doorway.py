@@ -6,7 +6,6 @@ of ours starts, and none copies bytes.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from edge_wire.streams import relay
 from edge_wire.targets import SSH_PORT, Target
 from edgectl.connect import Admin
 from edgectl.output import error_line, note
+from edgectl.ssh.own_command import for_ssh
 from edgectl.tunnelling.opening import open_tunnel
 
 SSH_SERVER = Target(host="", port=SSH_PORT, address=None)
@@ -53,6 +53,6 @@ async def doorway(admin: Admin, node: str, directory: Path) -> AsyncIterator[str
     script.write_text(_CONNECT)
     words = [sys.executable, "-I", "-S", str(script), str(place)]
     try:
-        yield " ".join(shlex.quote(word) for word in words).replace("%", "%%")
+        yield for_ssh(words)
     finally:
         await listener.finish(_LEAVE_WITHIN)  # ssh has left: the node should hear that it did, and not that we broke

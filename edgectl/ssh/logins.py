@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -29,11 +29,8 @@ from edgectl.connect import Admin
 class KeyPair:
     """A key pair in OpenSSH form."""
 
-    private: bytes
+    private: bytes = field(repr=False)
     public: str
-
-    def __repr__(self) -> str:
-        return f"KeyPair(public={self.public!r})"
 
 
 def new_key_pair() -> KeyPair:
@@ -56,10 +53,9 @@ async def admit(admin: Admin, node: str, user: str, key: KeyPair) -> ssh_pb2.Adm
     return await admin.call(admin.ssh.Admit, request)
 
 
-def known_hosts(host: ssh_pb2.SshHost, *names: str) -> str:
-    """The host's keys as known_hosts has them, under its DNS form and these names."""
-    known_as = ",".join(dict.fromkeys([host.dns_name, *names]))
-    return "".join(f"{known_as} {key}\n" for key in host.host_keys)
+def known_hosts(name: str, host: ssh_pb2.SshHost) -> str:
+    """The host's keys as known_hosts has them, under this name."""
+    return "".join(f"{name} {key}\n" for key in host.host_keys)
 
 
 @contextmanager

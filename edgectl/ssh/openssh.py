@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from edgectl.connect import Admin, connected
 from edgectl.invocation import Invocation
 from edgectl.ssh.doorway import doorway
 from edgectl.ssh.logins import admit, known_hosts, new_key_pair, private_directory, write_secret
+from edgectl.ssh.own_command import for_ssh, own_command
 from edgectl.ssh.words import SshWords
 
 _KEY, _KNOWN_HOSTS = "key", "known_hosts"
@@ -51,7 +50,7 @@ async def _prepare(admin: Admin, words: SshWords, directory: Path) -> ssh_pb2.Ad
     key = new_key_pair()
     admitted = await admit(admin, words.node, words.user, key)
     write_secret(directory / _KEY, key.private)
-    write_secret(directory / _KNOWN_HOSTS, known_hosts(admitted.host).encode())
+    write_secret(directory / _KNOWN_HOSTS, known_hosts(admitted.host.dns_name, admitted.host).encode())
     return admitted
 
 
@@ -79,9 +78,7 @@ def _arguments(
 
 def _own_tunnel(invocation: Invocation, node_id: str) -> str:
     """A program of its own that carries the connection: ssh may stay when we have left."""
-    context = ["--context", invocation.context] if invocation.context else []
-    words = [sys.executable, "-m", "edgectl", *context, "tunnel", "--stdio", node_id, str(SSH_PORT)]
-    return " ".join(shlex.quote(word) for word in words).replace("%", "%%")
+    return for_ssh([*own_command(invocation), "tunnel", "--stdio", node_id, str(SSH_PORT)])
 
 
 async def _run(argv: Sequence[str]) -> int:
