@@ -18,7 +18,7 @@ from edge_wire.errors import EdgeError, TooManyAttempts, Unauthenticated
 from edge_wire.limiter import FailureLimiter
 from edge_wire.listener import ListenAddress, Listener
 from edge_wire.private_files import write_private
-from edge_wire.proxying import serve_http, serve_socks5
+from edge_wire.proxies.serving import serve_http, serve_socks5
 from edge_wire.sockets import SocketStream
 from edge_wire.streams import Flow, Opened, RelayLimits
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from edgectl.plain_values import read_plainly
 
 COMMON_OPTIONS = """For every command: --context NAME, -o text|wide|json|jsonl, --color auto|always|never, -q,
 --no-pager, --debug."""
 EPILOG = f"""{COMMON_OPTIONS}
 
 Examples: edgectl demo up · edgectl exec --all -- uptime · edgectl node list -o wide"""
+
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 class Entry(NamedTuple):
@@ -51,14 +56,30 @@ COMMANDS: dict[str, Entry] = {
 }
 
 
-class LightCommand(TyperCommand):
-    """A command with flags only that imports no more of Typer than it needs."""
+class PlainCommand(TyperCommand):
+    """A command whose options are read without pydantic."""
 
-    def get_help_option(self, ctx: Any) -> Any:
-        return _with_default(super().get_help_option(ctx))
+    def get_params(self, ctx: Any) -> Any:
+        return _read_plainly(super().get_params(ctx))
 
 
-class LazyGroup(TyperGroup):
+class PlainGroup(TyperGroup):
+    """A group whose options are read without pydantic."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _read_plainly(super().get_params(ctx))
+
+
+class App(typer.Typer):
+    """A group of commands that are read without pydantic."""
+
+    def command(
+        self, name: str | None = None, *, cls: type[TyperCommand] | None = PlainCommand, **settings: Any
+    ) -> Callable[[FunctionT], FunctionT]:
+        return super().command(name, cls=cls, **settings)
+
+
+class LazyGroup(PlainGroup):
     """Imports a command when it is called; help and completion get a stub with its help line."""
 
     _is_only_naming = False
@@ -77,9 +98,6 @@ class LazyGroup(TyperGroup):
         command.name = cmd_name
         _tell_of_common_options(command)
         return command
-
-    def get_help_option(self, ctx: Any) -> Any:
-        return _with_default(super().get_help_option(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self._only_naming(lambda: super(LazyGroup, self).format_help(ctx, formatter))
@@ -104,15 +122,15 @@ def _tell_of_common_options(command: Any) -> None:
         command.epilog = "\n\n".join(text for text in (COMMON_OPTIONS, command.epilog) if text)
 
 
-def _with_default(help_option: Any) -> Any:
-    """Typer's own help option has the default None, and to find out that None is no bool it imports pydantic."""
-    help_option.default = False
-    return help_option
+def _read_plainly(parameters: Any) -> Any:
+    read_plainly(parameters)
+    return parameters
 
 
-def new_app(help_text: str) -> typer.Typer:
+def new_app(help_text: str) -> App:
     """A group of commands with the settings that all groups share."""
-    return typer.Typer(
+    return App(
+        cls=PlainGroup,
         help=help_text,
         no_args_is_help=True,
         add_completion=False,

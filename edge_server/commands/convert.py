@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from edge_server.commands.domain import DEFAULT_CONTACT_TIMEOUT, DEFAULT_KILL_AFTER, Outcome, State
+from edge_server.commands.domain import (
+    DEFAULT_CONTACT_TIMEOUT,
+    DEFAULT_KILL_AFTER,
+    FrozenExecution,
+    Outcome,
+    State,
+)
 from edge_server.commands.models import ExecutionRow
 from edge_server.commands.pacing import DEFAULT_EXPIRES, PaceOptions, Portion, StopReason
 from edge_wire.timestamps import from_duration, to_duration, to_timestamp
@@ -158,6 +164,8 @@ def to_execution(row: ExecutionRow) -> pb.Execution:
     )
 
 
-def to_target(row: ExecutionRow) -> pb.Target:
+def to_target(frozen: FrozenExecution) -> pb.Target:
     """For the wire."""
-    return pb.Target(execution_id=row.id, node_id=row.node_id, node_name=row.node_name, cluster=row.cluster_name)
+    return pb.Target(
+        execution_id=frozen.id, node_id=frozen.node_id, node_name=frozen.node_name, cluster=frozen.cluster_name
+    )

@@ -111,8 +111,36 @@ class Dispatcher:
                 execution.limit_output(half)
                 if not execution.is_end_committed:
                     self._by_node[execution.node_id][execution.id] = execution
+            self._hand_over_sent(run)
             self.pump(run)
         return known
+
+    def adopt_new(self, run: CommandRun) -> None:
+        """Take in a command that was just stored; a node that it was stored for may have left meanwhile."""
+        known = self.adopt(run)
+        for execution in known.executions.values():
+            if execution.state is not State.SENT or execution.attached_epoch is not None or self._is_stopping:
+                continue
+            session = self._registry.find(execution.node_id)
+            if session is None:
+                self.give_back(execution)
+            else:
+                self.resend(execution, session)
+
+    def epoch_of(self, node_id: NodeId) -> int | None:
+        """Epoch of the session over which a node may be handed something now; may be asked on any thread."""
+        session = None if self._is_stopping else self._registry.find(node_id)
+        return session.epoch if session is not None else None
+
+    def _hand_over_sent(self, run: CommandRun) -> None:
+        """Order what is stored as sent in a session that is here: nobody else knows whether it was.
+
+        A node that has it already only reports.
+        """
+        for execution in run.executions.values():
+            epoch = execution.sent_epoch
+            if execution.state is State.SENT and epoch is not None and epoch == self.epoch_of(execution.node_id):
+                self.send_start(execution)
 
     def forget(self, run: CommandRun, failure: EdgeError) -> None:
         """A command is no more: nothing is stored of it, and whoever watches is told so."""
@@ -477,7 +505,7 @@ class Dispatcher:
             self.note_stored_end(execution, stored.other_end)
             return
         if session is not None:
-            session.order(acknowledgement(execution.id))
+            session.order_in_company(acknowledgement(execution.id))
         run = self._runs.get(execution.command_id)
         if run is not None and not execution.is_end_committed:
             self._commit_end(run, execution)

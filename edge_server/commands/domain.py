@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 CommandId = NewType("CommandId", str)
 ExecutionId = NewType("ExecutionId", str)
@@ -40,6 +40,21 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
     DROPPED = "dropped"
     LOST = "lost"
+
+
+class FrozenExecution(NamedTuple):
+    """One execution as it is stored with its command. The fields are columns."""
+
+    id: str
+    command_id: str
+    position: int
+    node_id: str
+    node_name: str
+    cluster_id: str
+    cluster_name: str
+    state: State = State.PENDING
+    sent_at: datetime | None = None
+    sent_epoch: int | None = None
 
 
 class Event(StrEnum):

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from edge_server.commands import convert
 from edge_server.commands.domain import Outcome
+from edge_server.commands.freezing import from_rows
 from edge_server.commands.run import CommandRun
 from edge_server.commands.service import CommandService, CommandView, Created, Wish
 from edge_server.commands.watch import Watcher, WatchOptions
@@ -34,7 +35,7 @@ class CommandServicer:
     async def Watch(self, call: Call, request: pb.WatchCommandRequest) -> AsyncGenerator[pb.WatchCommandResponse, None]:
         view = await self._commands.get(call.caller, request.command_id)
         run = await self._commands.watchable(call.caller, view.row.id)
-        accepted = Created(command_id=view.row.id, targets=view.executions, is_repeated=True)
+        accepted = _found(view)
         visible = {execution.id for execution in view.executions}
         yield pb.WatchCommandResponse(accepted=_to_created(accepted))
         options = WatchOptions(follows=not request.no_follow, has_output=not request.without_output)
@@ -94,7 +95,7 @@ class CommandServicer:
         if request.WhichOneof("request") != "attach":
             raise FrameInvalid("the first request of Exec carries create or attach")
         view = await self._commands.get(call.caller, request.attach.command_id)
-        return Created(command_id=view.row.id, targets=view.executions, is_repeated=True), request.attach.cursors
+        return _found(view), request.attach.cursors
 
     async def _listen(
         self, call: Call, run: CommandRun, requests: AsyncIterator[pb.ExecRequest], watcher: Watcher
@@ -145,6 +146,11 @@ def _to_wish(request: pb.CreateCommandRequest) -> Wish:
         request_id=request.request_id,
         is_dry_run=request.dry_run,
     )
+
+
+def _found(view: CommandView) -> Created:
+    """A command that was there before."""
+    return Created(command_id=view.row.id, targets=from_rows(view.executions), is_repeated=True)
 
 
 def _to_created(created: Created) -> pb.CreateCommandResponse:

@@ -10,17 +10,17 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from edge_server.audit.service import Change, record
-from edge_server.commands import archive, convert, removal, repository, secrets
+from edge_server.commands import convert, removal, repository, secrets
 from edge_server.commands.checks import REQUEST_ID_LIMIT, check_spec
 from edge_server.commands.dispatcher import Dispatcher
-from edge_server.commands.domain import CommandId, Outcome, State
+from edge_server.commands.domain import CommandId, FrozenExecution, Outcome
+from edge_server.commands.freezing import freeze, from_rows, hand_out, to_live
 from edge_server.commands.lookup import EARLIER_COMMANDS, find_command
 from edge_server.commands.models import CommandRow, ExecutionRow
 from edge_server.commands.pacing import StopReason
@@ -29,7 +29,7 @@ from edge_server.commands.run import CommandRun, RunOptions
 from edge_server.commands.stdin_feed import StdinFeed
 from edge_server.db.database import Database
 from edge_server.encryption import Cipher
-from edge_server.nodes.domain import NodeId, SelectedNode
+from edge_server.nodes.domain import NodeId
 from edge_server.nodes.selection import Selection, Surroundings, resolve
 from edge_server.principals.domain import Caller
 from edge_server.sessions.whereabouts import require_not_elsewhere
@@ -59,7 +59,7 @@ class Created:
     """A durable command, or what a dry run found."""
 
     command_id: str
-    targets: Sequence[ExecutionRow]
+    targets: Sequence[FrozenExecution]
     is_repeated: bool
 
 
@@ -113,7 +113,7 @@ class CommandService:
             # The same request arrived twice at once: the other one made the command.
             created, command = await self._db.write(lambda tx: self._insert(tx, caller, wish))
         if command is not None:
-            self._dispatcher.adopt(self._to_run(command, created.targets, wish.spec))
+            self._dispatcher.adopt_new(self._to_run(command, created.targets, wish.spec))
         return created
 
     async def watchable(self, caller: Caller, reference: str) -> CommandRun:
@@ -253,24 +253,26 @@ class CommandService:
         require_not_elsewhere(tx, nodes, admin_id=self._admin_id, now=self._now())
         if (wish.spec.exact_output or wish.spec.HasField("terminal")) and len(nodes) != 1:
             raise InvalidValue("exact output and a terminal need exactly one node")
-        executions = _freeze(nodes, "" if wish.is_dry_run else str(uuid4()))
         if wish.is_dry_run:
-            return Created(command_id="", targets=executions, is_repeated=False), None
+            return Created(command_id="", targets=freeze(nodes, ""), is_repeated=False), None
+        command_id, now = str(uuid4()), self._now()
+        pace = convert.pace_options(wish.spec, created_at=now, is_cancelled=False)
+        executions = hand_out(freeze(nodes, command_id), pace, now, self._dispatcher.epoch_of)
         command = CommandRow(
-            id=executions[0].command_id,
+            id=command_id,
             principal_id=caller.principal.id,
             principal_name=caller.principal.name,
             request_id=wish.request_id or str(uuid4()),
             request_hash=_hash_of(wish),
             spec=secrets.without_values(wish.spec).SerializeToString(),
-            secrets=secrets.seal(self._cipher, executions[0].command_id, wish.spec),
+            secrets=secrets.seal(self._cipher, command_id, wish.spec),
             admin_id=self._admin_id,
-            created_at=self._now(),
+            created_at=now,
         )
-        repository.insert_command(tx, command, [_columns(execution) for execution in executions])
+        repository.insert_command(tx, command, [execution._asdict() for execution in executions])
         change = Change(action="command.create", subject_id=command.id, details={"targets": str(len(nodes))})
-        record(tx, caller, change, self._now())
-        return Created(command_id=command.id, targets=executions, is_repeated=False), command
+        record(tx, caller, change, now)
+        return Created(command_id=command_id, targets=executions, is_repeated=False), command
 
     def _find_repeated(self, tx: Session, caller: Caller, wish: Wish) -> Created | None:
         if not wish.request_id:
@@ -283,16 +285,16 @@ class CommandService:
                 f"the request id {quoted(wish.request_id)} made command {row.id}, which is another one",
                 hint="use a new request id",
             )
-        targets = repository.list_executions(tx, row.id)
+        targets = from_rows(repository.list_executions(tx, row.id))
         return Created(command_id=row.id, targets=targets, is_repeated=True)
 
-    def _to_run(self, command: CommandRow, targets: Sequence[ExecutionRow], spec: pb.CommandSpec) -> CommandRun:
+    def _to_run(self, command: CommandRow, targets: Sequence[FrozenExecution], spec: pb.CommandSpec) -> CommandRun:
         return CommandRun(
             command_id=CommandId(command.id),
             options=RunOptions(
                 spec=spec, is_pacer=True, created_at=command.created_at, principal_id=command.principal_id
             ),
-            executions=archive.to_live(targets),
+            executions=to_live(targets),
             is_cancelled=False,
             now=self._now,
             clock=asyncio.get_running_loop().time,
@@ -328,30 +330,3 @@ def _require_whole(tx: Session, caller: Caller, command: CommandRow) -> None:
     if caller.principal.cluster_ids is not None:
         for execution in repository.list_executions(tx, command.id):
             caller.principal.require_cluster(execution.cluster_id, execution.cluster_name)
-
-
-def _freeze(nodes: Sequence[SelectedNode], command_id: str) -> list[ExecutionRow]:
-    return [
-        ExecutionRow(
-            id=str(uuid4()) if command_id else "",
-            command_id=command_id,
-            position=position,
-            node_id=node.id,
-            node_name=node.name,
-            cluster_id=node.cluster_id,
-            cluster_name=node.cluster_name,
-            state=State.PENDING,
-            signal="",
-            stdout_bytes=0,
-            stderr_bytes=0,
-            truncated=False,
-            output_held_open=False,
-            error_code="",
-            error_message="",
-        )
-        for position, node in enumerate(nodes)
-    ]
-
-
-def _columns(execution: ExecutionRow) -> dict[str, Any]:
-    return {column.key: getattr(execution, column.key) for column in ExecutionRow.__table__.columns}

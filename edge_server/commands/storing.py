@@ -1,18 +1,18 @@
 """Writing transitions: each is one guarded UPDATE, many share a transaction, and who asked learns what is stored now.
 
 What the database says afterwards counts: a transition whose guard refused it changed nothing, because another admin, an
-operator or the deletion of a node was first.
+operator or the deletion of a node was first. It is asked only when an UPDATE changed fewer rows than it named.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from edge_server.commands import archive, repository
@@ -31,7 +31,7 @@ class Stored:
     state: State | None
     """None when its row is gone: the command was deleted."""
     sent_epoch: int | None = None
-    """Epoch of the session to which it was handed out last."""
+    """Epoch of the session to which it was handed out last; told to whoever handed it out."""
     other_end: LiveExecution | None = None
     """How it ended, when that is not what the transition said."""
 
@@ -41,6 +41,7 @@ class _Standing(NamedTuple):
     outcome: Outcome | None
     ended_at: datetime | None
     sent_epoch: int | None
+    """Only of what was handed out, when it was not read but is what the last transition made of it."""
 
 
 _Standings = Mapping[str, _Standing]
@@ -50,13 +51,20 @@ def apply(tx: Session, transitions: Sequence[Transition], now: datetime) -> dict
     """Write a batch of transitions; returns where each of their executions stands now."""
     packed = _pack_outputs(transitions)  # before the first statement: it takes time and holds no lock
     groups: dict[tuple[Event, tuple[str, ...], tuple[str, ...]], list[Transition]] = defaultdict(list)
-    for transition in transitions:
+    for transition in _fold_starts(transitions):
         groups[transition.event, tuple(sorted(transition.only_if)), tuple(sorted(transition.values))].append(transition)
+    standing: dict[str, _Standing] = {}
+    refused: set[str] = set()
     # One execution's own events come in this order, so the order of groups keeps it.
-    for key in sorted(groups, key=lambda key: list(Event).index(key[0])):
-        _apply_group(tx, groups[key], guards=key[1], names=key[2])
+    for event, guards, names in sorted(groups, key=lambda key: list(Event).index(key[0])):
+        group = groups[event, guards, names]
+        if _apply_group(tx, group, guards=guards, names=names) == len(group):
+            standing |= {item.execution_id: _standing_after(item) for item in group}
+        else:
+            refused |= {item.execution_id for item in group}
+    standing = {name: found for name, found in standing.items() if name not in refused}
+    standing |= _read_standing(tx, list(refused))
     ids = list(dict.fromkeys(transition.execution_id for transition in transitions))
-    standing = _read_standing(tx, ids)
     own = {item.execution_id for item in transitions if _is_stored_end(item, standing)}
     _insert_outputs(tx, [row for row in packed if row["execution_id"] in own])
     ended = {transition.command_id for transition in transitions if transition.target is State.ENDED}
@@ -64,6 +72,19 @@ def apply(tx: Session, transitions: Sequence[Transition], now: datetime) -> dict
     others = [name for name in ids if name in standing and standing[name].state is State.ENDED and name not in own]
     other_ends = archive.load_executions(tx, others)
     return {name: _stored(standing.get(name), other_ends.get(name)) for name in ids}
+
+
+def _fold_starts(transitions: Sequence[Transition]) -> list[Transition]:
+    """Start and end of a short process as one UPDATE: whatever an end may follow, its start may be in between."""
+    starts = {item.execution_id: item for item in transitions if item.event is Event.START}
+    ended = {item.execution_id for item in transitions if item.event is Event.REPORT} & starts.keys()
+    return [
+        replace(item, values={**starts[item.execution_id].values, **item.values})
+        if item.event is Event.REPORT and item.execution_id in ended
+        else item
+        for item in transitions
+        if item.event is not Event.START or item.execution_id not in ended
+    ]
 
 
 def _stored(standing: _Standing | None, other_end: LiveExecution | None) -> Stored:
@@ -85,13 +106,19 @@ def _guard(table: Any, event: Event) -> ColumnElement[bool]:
     return guard
 
 
-def _apply_group(tx: Session, group: Sequence[Transition], *, guards: Sequence[str], names: Sequence[str]) -> None:
+def _standing_after(last: Transition) -> _Standing:
+    values = last.values
+    return _Standing(last.target, values.get("outcome"), values.get("ended_at"), values.get("sent_epoch"))
+
+
+def _apply_group(tx: Session, group: Sequence[Transition], *, guards: Sequence[str], names: Sequence[str]) -> int:
+    """One guarded UPDATE for each transition; returns how many rows they changed."""
     table: Any = ExecutionRow.__table__
     statement = (
         update(table)
         .where(table.c.id == bindparam("guarded_id"), _guard(table, group[0].event))
         .where(*(table.c[name] == bindparam(f"guarded_{name}") for name in guards))
-        .values(state=group[0].target, **{name: bindparam(f"new_{name}") for name in names})
+        .values(state=group[0].target, **{name: _new_value(table, name) for name in names})
     )
     rows = [
         {
@@ -101,7 +128,12 @@ def _apply_group(tx: Session, group: Sequence[Transition], *, guards: Sequence[s
         }
         for item in group
     ]
-    tx.connection().execute(statement, rows)
+    return int(tx.connection().execute(statement, rows).rowcount)
+
+
+def _new_value(table: Any, name: str) -> ColumnElement[Any]:
+    new: ColumnElement[Any] = bindparam(f"new_{name}", type_=table.c[name].type)
+    return func.coalesce(table.c[name], new) if name == "started_at" else new  # the first that was heard of it counts
 
 
 def _read_standing(tx: Session, ids: Sequence[str]) -> _Standings:

@@ -15,7 +15,7 @@ from edge_server.rpc.gatekeeper import Gatekeeper
 from edge_wire.certificates import Identity
 from edge_wire.errors import PortInUse
 from edge_wire.listener import ListenAddress, Listener
-from edge_wire.proxying import serve_http, serve_socks5
+from edge_wire.proxies.serving import serve_http, serve_socks5
 from edge_wire.sockets import SocketStream
 
 log = logging.getLogger(__name__)

@@ -22,6 +22,8 @@ from edge_wire.v1 import ssh_pb2, tunnel_pb2
 
 _ORDERS_LIMIT = 200_000
 """Orders that may wait for one node before the session is given up."""
+_COMPANY_SECONDS = 0.1
+"""How long an order waits for company: acknowledging a thousand ends at once would keep the next command waiting."""
 _SSH = frozenset({"ssh_question", "ssh_reports", "ssh_inventory"})
 
 
@@ -110,6 +112,7 @@ class NodeSession:
         self._is_over = False
         self._wake = asyncio.Event()
         self._ping_timer = LazyTimer(self._wake.set)
+        self._company_timer = LazyTimer(self._wake.set)
         self._last_heard = clock()
         self._last_ping = clock()
         self._ping_nonce = 0
@@ -121,13 +124,22 @@ class NodeSession:
 
     def order(self, order: pb.ExecutionOrder) -> None:
         """Queue one order; what waits is gathered into one frame."""
+        if self._queue(order):
+            self._wake.set()
+
+    def order_in_company(self, order: pb.ExecutionOrder) -> None:
+        """Queue one that nobody waits for: it goes out in the frame of the next one, or after a moment."""
+        if self._queue(order):
+            self._company_timer.within(_COMPANY_SECONDS)
+
+    def _queue(self, order: pb.ExecutionOrder) -> bool:
         if not self.is_open:
-            return
+            return False
         if len(self._orders) >= _ORDERS_LIMIT:
             self.say_goodbye("overloaded", "the node does not keep up with its orders")
-            return
+            return False
         self._orders.append(order)
-        self._wake.set()
+        return True
 
     def tell(self, frame: pb.AdminFrame) -> None:
         """Send one frame before all orders that wait."""
@@ -145,6 +157,7 @@ class NodeSession:
         """The transport is gone: nothing more is sent."""
         self._is_over = True
         self._ping_timer.cancel()
+        self._company_timer.cancel()
         self._wake.set()
 
     def receive(self, frame: pb.AgentFrame) -> bool:

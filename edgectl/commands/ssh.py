@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from edgectl.app import LightCommand, new_app
+from edgectl.app import new_app
 from edgectl.failures import report
 from edgectl.options import invocation_of
 from edgectl.ssh.openssh import find_ssh, run_ssh
@@ -27,10 +27,8 @@ several words arrive as they are; one word is text for the shell, as without `--
 
 
 @app.command(
-    cls=LightCommand,
     epilog=EXAMPLES,
     options_metavar="[USER@]NODE [SSH OPTIONS] [COMMAND]",
-    # No argument of Typer's: it would import pydantic for it, and whoever waits for a prompt would wait for that.
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
 )
 def ssh(ctx: typer.Context) -> int:

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from edge_wire.release import PROGRAM
-from edgectl.app import LightCommand, new_app
+from edgectl.app import new_app
 from edgectl.options import invocation_of
 from edgectl.output import emit_object
 
 app = new_app("Print the version.")
 
 
-@app.command(cls=LightCommand, epilog="Example: edgectl version --server")
+@app.command(epilog="Example: edgectl version --server")
 def version(
     ctx: typer.Context,
     server: Annotated[bool, typer.Option("--server", help="Ask the admin for its version too.")] = False,

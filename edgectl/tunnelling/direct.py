@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from edge_wire.channel import host_of
 from edge_wire.errors import AdminUntrusted, Denied, Unavailable
-from edge_wire.http_connect import reach_through
+from edge_wire.proxies.http_connect import reach_through
 from edge_wire.roles import SERVER_NAMES
 from edge_wire.sockets import PlainStream, SocketStream, make_ready
 from edge_wire.streams import UNLIMITED, Flow, Opened

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from edge_wire.errors import EdgeError, UsageError
-from edge_wire.http_answers import Answer, page
 from edge_wire.listener import ListenAddress, Listener
-from edge_wire.proxying import serve_any
+from edge_wire.proxies.http_answers import Answer, page
+from edge_wire.proxies.serving import serve_any
 from edge_wire.sockets import SocketStream
 from edge_wire.targets import Target
 from edgectl.contexts import find_context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from tests.bench.figures import Report
 from tests.bench.fleet import Fleet, Plan
 from tests.bench.options import Options, Spawn
 
+_REST_SECONDS = 0.5
+"""Between two cases: what one of them leaves to be done must not be in the time of the next."""
 Case = Callable[[], Awaitable[float | None]]
 
 
@@ -62,6 +65,7 @@ class Rig:
                     found = await case()
                     if found is not None:
                         self.report.add(name, found)
+                    await asyncio.sleep(_REST_SECONDS)
                 self.say(f"round {number} of {rounds or self.options.rounds}")
         finally:
             self.report.is_counting = True

@@ -226,6 +226,7 @@ async def test_what_was_handed_out_and_never_arrived_is_sent_again_when_it_may_w
     assert (await again.ordered("start")).execution_id == execution_id
     await again.report(execution_id, end=ok())
     assert await ended(site, command_id) == {"edge01": "ok"}
+    await again.ordered("acknowledge_end")
     assert again.order_kinds(execution_id) == ["start", "acknowledge_end"]
 
 

@@ -146,8 +146,8 @@ async def test_of_several_admins_one_removes_at_a_time(db: Database) -> None:
 
 
 def test_a_batch_is_as_large_as_its_time_allows() -> None:
-    assert next_batch(100, 0.012) == 100
-    assert next_batch(200, 0.03) == 80
+    assert next_batch(100, 0.008) == 100
+    assert next_batch(200, 0.02) == 80
     assert next_batch(50, 0.001) == 100
     assert next_batch(400, 0.0) == 400
     assert next_batch(50, 5.0) == 25

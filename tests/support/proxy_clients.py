@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from edge_wire.proxying import serve_any, serve_http, serve_socks5
+from edge_wire.proxies.serving import serve_any, serve_http, serve_socks5
 from tests.support.byte_streams import MemoryStream, stream_pair
 from tests.support.proxy_gates import Dialled, MemoryGate
 

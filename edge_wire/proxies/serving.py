@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 
-from edge_wire import socks4, socks5
-from edge_wire.http_answers import Answer
-from edge_wire.http_port import HttpPort
-from edge_wire.proxy_client import ProxyClient
-from edge_wire.proxy_gate import ProxyGate, RouteT
-from edge_wire.socks_port import SocksPort
+from edge_wire.proxies import socks4, socks5
+from edge_wire.proxies.client import ProxyClient
+from edge_wire.proxies.gate import ProxyGate, RouteT
+from edge_wire.proxies.http_answers import Answer
+from edge_wire.proxies.http_port import HttpPort
+from edge_wire.proxies.socks_port import SocksPort
 from edge_wire.streams import ByteStream
 
 

@@ -10,12 +10,19 @@ from typing import Generic
 import h11
 
 from edge_wire.errors import EdgeError
-from edge_wire.http_answers import Answer, Refusal, answer_to, render
-from edge_wire.http_forwarding import forwards_left
-from edge_wire.http_heads import HEAD_LIMIT, HeadCollector, check_framing, read_request
-from edge_wire.http_proxy import Credentials, Resource, check_loop, check_method, read_credentials, read_resource
-from edge_wire.proxy_client import ClientSlow, ProxyClient
-from edge_wire.proxy_gate import ProxyGate, RouteT
+from edge_wire.proxies.client import ClientSlow, ProxyClient
+from edge_wire.proxies.gate import ProxyGate, RouteT
+from edge_wire.proxies.http_answers import Answer, Refusal, answer_to, render
+from edge_wire.proxies.http_forwarding import forwards_left
+from edge_wire.proxies.http_heads import HEAD_LIMIT, HeadCollector, check_framing, read_request
+from edge_wire.proxies.http_requests import (
+    Credentials,
+    Resource,
+    check_loop,
+    check_method,
+    read_credentials,
+    read_resource,
+)
 
 _TOO_SLOW = Answer(status=HTTPStatus.REQUEST_TIMEOUT, text="the head of the request did not come in time")
 

@@ -12,7 +12,7 @@ import pytest
 
 from edge_wire.connecting import connect
 from edge_wire.errors import TargetNotResolved, Unauthenticated
-from edge_wire.proxying import serve_any
+from edge_wire.proxies.serving import serve_any
 from edge_wire.sockets import SocketStream
 from edge_wire.streams import Flow, Opened, RelayLimits
 from edge_wire.targets import Target

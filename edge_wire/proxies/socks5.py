@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from edge_wire.errors import EdgeError
-from edge_wire.proxy_errors import Socks5Reply, socks5_reply
+from edge_wire.proxies.error_answers import Socks5Reply, socks5_reply
 
 VERSION = 5
 _PASSWORD_VERSION = 1

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Generic
 
-from edge_wire import socks4, socks5
 from edge_wire.errors import EdgeError, Unauthenticated
-from edge_wire.proxy_client import ProxyClient
-from edge_wire.proxy_gate import ProxyGate, RouteT
+from edge_wire.proxies import socks4, socks5
+from edge_wire.proxies.client import ProxyClient
+from edge_wire.proxies.gate import ProxyGate, RouteT
 from edge_wire.targets import parse_target
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from edge_wire import http_exchange
+from edge_wire.proxies import http_exchange
 from tests.support.eventually import eventually
 from tests.support.proxy_clients import (
     GET,

@@ -17,7 +17,7 @@ from edge_wire.errors import (
     Unauthenticated,
     Unavailable,
 )
-from edge_wire.http_connect import ConnectRequest, reach_through
+from edge_wire.proxies.http_connect import ConnectRequest, reach_through
 from edge_wire.targets import Target, parse_destination
 from tests.support.byte_streams import stream_pair
 from tests.support.proxy_clients import dialled, http_port, served

@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from edge_wire.errors import EdgeError
 from edge_wire.lazy_timer import LazyTimer
 from edge_wire.patience import Patience
-from edge_wire.read_ahead import ReadAhead
+from edge_wire.proxies.read_ahead import ReadAhead
 from edge_wire.streams import ByteStream, Opened, relay
 
 LINGERING = timedelta(seconds=2)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import h11
 import pytest
 
-from edge_wire.http_answers import Refusal
-from edge_wire.http_heads import HEAD_LIMIT, HeadCollector, check_framing, read_request
+from edge_wire.proxies.http_answers import Refusal
+from edge_wire.proxies.http_heads import HEAD_LIMIT, HeadCollector, check_framing, read_request
 
 HEAD = b"POST http://printer.lan/a?b=c HTTP/1.1\r\nHost: printer.lan\r\nContent-Length: 3\r\n\r\n"
 

@@ -6,8 +6,8 @@ import pytest
 
 from edge_wire import errors
 from edge_wire.errors import BY_CODE, EdgeError
-from edge_wire.http_answers import answer_to
-from edge_wire.proxy_errors import Socks5Reply, http_status, socks5_reply
+from edge_wire.proxies.error_answers import Socks5Reply, http_status, socks5_reply
+from edge_wire.proxies.http_answers import answer_to
 
 
 @pytest.mark.parametrize("kind", [EdgeError, *BY_CODE.values()], ids=lambda kind: kind.code)

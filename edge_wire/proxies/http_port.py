@@ -12,13 +12,13 @@ from typing import Generic
 import h11
 
 from edge_wire.errors import EdgeError
-from edge_wire.http_admission import Admission, Admitted, skip_body
-from edge_wire.http_answers import Answer, Refusal, answer_to, render_connected
-from edge_wire.http_exchange import Exchange, Origin
-from edge_wire.http_forwarding import forwards_left
-from edge_wire.http_proxy import ALLOWED
-from edge_wire.proxy_client import ClientGone, ProxyClient
-from edge_wire.proxy_gate import ProxyGate, RouteT
+from edge_wire.proxies.client import ClientGone, ProxyClient
+from edge_wire.proxies.gate import ProxyGate, RouteT
+from edge_wire.proxies.http_admission import Admission, Admitted, skip_body
+from edge_wire.proxies.http_answers import Answer, Refusal, answer_to, render_connected
+from edge_wire.proxies.http_exchange import Exchange, Origin
+from edge_wire.proxies.http_forwarding import forwards_left
+from edge_wire.proxies.http_requests import ALLOWED
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What a request to an HTTP proxy asks for: a target, and by whose credentials. Pure, from what h11 read.
 
 CONNECT names its target as `host:port` (RFC 9110, section 9.3.6), every other method by an absolute `http://` URI
-(RFC 9112, section 3.2.2). How requests and responses are passed on is in `edge_wire.http_forwarding`.
+(RFC 9112, section 3.2.2). How requests and responses are passed on is in `edge_wire.proxies.http_forwarding`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from http import HTTPStatus
 import h11
 
 from edge_wire.errors import TargetInvalid, Unauthenticated
-from edge_wire.http_answers import Refusal
 from edge_wire.names import quoted
+from edge_wire.proxies.http_answers import Refusal
 from edge_wire.targets import Target, parse_destination, parse_target
 
 ALLOWED = (b"Allow", b"CONNECT, DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")

@@ -13,12 +13,12 @@ from typing import Any
 import h11
 
 from edge_wire.errors import EdgeError, StreamBroken
-from edge_wire.http_admission import Admitted
-from edge_wire.http_answers import Refusal
-from edge_wire.http_forwarding import interim_for_client, request_for_origin, response_for_client
-from edge_wire.http_heads import HEAD_LIMIT
-from edge_wire.proxy_client import ClientGone, ProxyClient
-from edge_wire.read_ahead import ReadAhead
+from edge_wire.proxies.client import ClientGone, ProxyClient
+from edge_wire.proxies.http_admission import Admitted
+from edge_wire.proxies.http_answers import Refusal
+from edge_wire.proxies.http_forwarding import interim_for_client, request_for_origin, response_for_client
+from edge_wire.proxies.http_heads import HEAD_LIMIT
+from edge_wire.proxies.read_ahead import ReadAhead
 from edge_wire.streams import Opened, seconds_left
 
 _REPEATABLE = {b"GET", b"HEAD", b"OPTIONS"}

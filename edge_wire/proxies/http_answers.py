@@ -13,7 +13,7 @@ import h11
 
 from edge_wire.errors import EdgeError, InvalidValue
 from edge_wire.names import printable
-from edge_wire.proxy_errors import http_status
+from edge_wire.proxies.error_answers import http_status
 
 ERROR_HEADER = b"Edge-Error"
 """Carries the stable code of the error that the answer stands for."""

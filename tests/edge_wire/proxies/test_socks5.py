@@ -16,7 +16,17 @@ from edge_wire.errors import (
     TargetTimedOut,
     TargetUnreachable,
 )
-from edge_wire.socks5 import Connect, Event, Login, Refuse, Send, Socks5Handshake, connected, failed, login_accepted
+from edge_wire.proxies.socks5 import (
+    Connect,
+    Event,
+    Login,
+    Refuse,
+    Send,
+    Socks5Handshake,
+    connected,
+    failed,
+    login_accepted,
+)
 
 GREETING = b"\5\1\2"
 LOGIN = b"\1\5gw-01\6secret"

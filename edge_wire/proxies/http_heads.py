@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import h11
 
-from edge_wire.http_answers import Refusal
+from edge_wire.proxies.http_answers import Refusal
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of a head with the empty line behind it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_wire.socks4 import Connect, Refuse, Socks4Handshake, granted, rejected, rejected_user
+from edge_wire.proxies.socks4 import Connect, Refuse, Socks4Handshake, granted, rejected, rejected_user
 
 TO_ADDRESS = b"\4\1\0\x50\x0a\0\0\5gw-01\0"
 TO_NAME = b"\4\1\x23\x8c\0\0\0\1gw-01\0printer.lan\0"

@@ -20,10 +20,10 @@ from edge_wire.errors import (
     Unavailable,
     from_code,
 )
-from edge_wire.http_answers import ERROR_HEADER
-from edge_wire.http_heads import HEAD_LIMIT
 from edge_wire.names import printable
-from edge_wire.read_ahead import ReadAhead
+from edge_wire.proxies.http_answers import ERROR_HEADER
+from edge_wire.proxies.http_heads import HEAD_LIMIT
+from edge_wire.proxies.read_ahead import ReadAhead
 from edge_wire.streams import ByteStream
 from edge_wire.targets import Target
 

@@ -6,9 +6,9 @@ import h11
 import pytest
 
 from edge_wire.errors import TargetInvalid
-from edge_wire.http_answers import Refusal
-from edge_wire.http_forwarding import forwards_left, interim_for_client, request_for_origin, response_for_client
-from edge_wire.http_proxy import read_resource
+from edge_wire.proxies.http_answers import Refusal
+from edge_wire.proxies.http_forwarding import forwards_left, interim_for_client, request_for_origin, response_for_client
+from edge_wire.proxies.http_requests import read_resource
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_wire.errors import EdgeError
-from edge_wire.http_answers import Refusal
-from edge_wire.http_connect import ConnectRequest
-from edge_wire.http_heads import HeadCollector, check_framing, read_request
-from edge_wire.socks4 import Socks4Handshake
-from edge_wire.socks5 import Connect as Socks5Connect
-from edge_wire.socks5 import Refuse, Socks5Handshake
+from edge_wire.proxies.http_answers import Refusal
+from edge_wire.proxies.http_connect import ConnectRequest
+from edge_wire.proxies.http_heads import HeadCollector, check_framing, read_request
+from edge_wire.proxies.socks4 import Socks4Handshake
+from edge_wire.proxies.socks5 import Connect as Socks5Connect
+from edge_wire.proxies.socks5 import Refuse, Socks5Handshake
 from edge_wire.streams import RelayLimits
 from edge_wire.targets import parse_destination
 from tests.support.byte_streams import MemoryStream

@@ -10,8 +10,8 @@ from http import HTTPStatus
 
 import h11
 
-from edge_wire.http_answers import Refusal
-from edge_wire.http_proxy import Resource
+from edge_wire.proxies.http_answers import Refusal
+from edge_wire.proxies.http_requests import Resource
 
 Message = h11.Request | h11.Response | h11.InformationalResponse
 Headers = list[tuple[bytes, bytes]]
