@@ -65,7 +65,10 @@ async def test_a_node_is_told_without_a_second_transaction(
 
 @pytest.mark.parametrize("offline", [command_pb2.OFFLINE_POLICY_FAIL, command_pb2.OFFLINE_POLICY_QUEUE])
 async def test_a_node_that_left_before_it_was_told_is_offline_or_waited_for(
-    site: Installation, node: ScriptedNode, monkeypatch: pytest.MonkeyPatch, offline: command_pb2.OfflinePolicy
+    site: Installation,
+    node: ScriptedNode,
+    monkeypatch: pytest.MonkeyPatch,
+    offline: command_pb2.OfflinePolicy.ValueType.ValueType,
 ) -> None:
     monkeypatch.setattr(site.admin._dispatcher, "epoch_of", lambda _: STALE_EPOCH)
     created = await run_on(site, "edge01", shell="true", offline=offline)
