@@ -108,6 +108,8 @@ def quoted(text: str) -> str:
 
 def bounded(text: str, limit: int) -> str:
     """As `printable`, and at most `limit` characters long when all is made visible: for columns of that width."""
+    if not text:
+        return text
     shown = printable(text, limit)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 

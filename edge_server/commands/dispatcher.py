@@ -284,8 +284,7 @@ class Dispatcher:
             return False
         run = self._runs[execution.command_id]
         credit = self._attach(execution, session)
-        start = convert.start_order(run.options.spec, credit)
-        session.order(session_pb.ExecutionOrder(execution_id=execution.id, start=start))
+        session.order(session_pb.ExecutionOrder(execution_id=execution.id, start=run.start_order(credit)))
         if run.is_ending:
             self.stop_execution(run, execution)
         return True
@@ -295,8 +294,8 @@ class Dispatcher:
         run = self._runs[execution.command_id]
         credit = self._attach(execution, session)
         resume = session_pb.ResumeExecution(
-            stdout_offset=execution.outputs[pb.OUTPUT_STREAM_STDOUT].end,
-            stderr_offset=execution.outputs[pb.OUTPUT_STREAM_STDERR].end,
+            stdout_offset=execution.output(pb.OUTPUT_STREAM_STDOUT).end,
+            stderr_offset=execution.output(pb.OUTPUT_STREAM_STDERR).end,
             credit=credit,
         )
         session.order(session_pb.ExecutionOrder(execution_id=execution.id, resume=resume))

@@ -43,7 +43,7 @@ class OutputFlow:
     def skip(self, execution: LiveExecution, gap: pb.OutputGap) -> None:
         """The node says that bytes will never come."""
         if gap.stream in STREAMS and gap.to_offset <= _OFFSET_LIMIT:
-            execution.outputs[gap.stream].skip_to(gap.to_offset)
+            execution.output(gap.stream).skip_to(gap.to_offset)
 
     def _delivered(self, execution: LiveExecution, credit: CreditWindow, size: int) -> None:
         if execution.credit is not credit:

@@ -20,6 +20,7 @@ from edge_server.commands.domain import Action, CommandId, Event, ExecutionId, O
 from edge_server.commands.late_ends import acknowledgement
 from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.db.database import Database
+from edge_server.db.shared_transactions import SharedTransactions
 from edge_server.encryption import Cipher
 from edge_server.nodes.domain import NodeId
 from edge_server.sessions.session import NodeSession
@@ -54,6 +55,7 @@ class Reconciler:
         clock: Callable[[], float],
     ) -> None:
         self._db = db
+        self._reads = SharedTransactions(db.read)
         self._dispatcher = dispatcher
         self._cipher = cipher
         self._admin_id = admin_id
@@ -203,7 +205,7 @@ class Reconciler:
 
         while session.is_open:
             try:
-                return await self._db.read(work)
+                return await self._reads.run(work)
             except DatabaseUnavailable as error:
                 log.warning("a node's executions wait for the database: %s", error.message)
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -26,6 +26,9 @@ _BATCH = 2000
 _BATCH_BYTES = 8 * 1024 * 1024
 """Output in one transaction: more would hold a lock for long."""
 _RETRY_SECONDS = 0.5
+_CROWD = 32
+"""Transitions in one transaction from which on the next one waits for as long as this one took."""
+_LONGEST_REST_SECONDS = 0.05
 
 
 class Recorder:
@@ -56,13 +59,18 @@ class Recorder:
         self._wake.set()
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting or not self._is_stopping:
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if not await self._write(self._next_batch()):
+            began, batch = loop.time(), self._next_batch()
+            if not await self._write(batch):
                 return
+            if len(batch) >= _CROWD and not self._is_stopping:
+                # So many come at once that more are on their way: larger transactions, and fewer of them.
+                await asyncio.sleep(min(loop.time() - began, _LONGEST_REST_SECONDS))
 
     def _next_batch(self) -> list[tuple[Transition, Committed]]:
         batch: list[tuple[Transition, Committed]] = []

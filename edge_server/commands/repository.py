@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Select, and_, exists, false, func, insert, literal_column, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from edge_server.commands.domain import Event, Outcome, State, dropped_outcome, sources
+from edge_server.commands.domain import Event, FrozenExecution, Outcome, State, dropped_outcome, sources
 from edge_server.commands.models import CommandRow, ExecutionRow, OutputRow
 from edge_server.commands.pacing import StopReason
+from edge_server.db import row_sets
 from edge_server.db.chunks import chunks
 
 _OPEN = ExecutionRow.state != State.ENDED
@@ -25,7 +26,7 @@ _NOTHING_YET = {
     "error_code": literal_column("''"),
     "error_message": literal_column("''"),
 }
-"""Columns of an execution that is not over; written out, so that no row carries them."""
+"""Columns of an execution that is not over."""
 KEPT = CommandRow.removed_at.is_(None)
 """Not on its way out."""
 
@@ -48,16 +49,18 @@ def find_by_request(tx: Session, principal_id: str, request_id: str) -> CommandR
     )
 
 
-def insert_command(tx: Session, command: CommandRow, executions: Sequence[dict[str, Any]]) -> None:
-    """Insert a command with its frozen set, of which nothing is over; each one has a value for the same columns.
+def insert_command(tx: Session, command: CommandRow, executions: Sequence[FrozenExecution]) -> None:
+    """Insert a command with its frozen set, of which nothing is over.
 
     Raises IntegrityError when its request was here already.
     """
     tx.add(command)
     tx.flush()
-    # The table itself, not its class: for many rows what SQLAlchemy's ORM does for each costs more than the database.
     table: Any = ExecutionRow.__table__
-    tx.connection().execute(insert(table).values(_NOTHING_YET), executions)
+    dialect = tx.get_bind().dialect
+    source = row_sets.columns_of(dialect, {name: table.c[name] for name in FrozenExecution._fields})
+    statement = insert(table).from_select([*source, *_NOTHING_YET], select(*source.values(), *_NOTHING_YET.values()))
+    tx.connection().execute(statement, row_sets.pack(dialect, executions))
 
 
 def list_executions(tx: Session, command_id: str, scope: Collection[str] | None = None) -> Sequence[ExecutionRow]:

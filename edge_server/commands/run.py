@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from edge_server.commands import convert
 from edge_server.commands.domain import CommandId, ExecutionId, Outcome, State, count_outcomes
-from edge_server.commands.output import KeptOutput
+from edge_server.commands.output import LARGEST_HALF, KeptOutput
 from edge_server.commands.pacing import PaceDecision, PacedRow, StopReason, decide
 from edge_server.commands.transition import StoredOutput
 from edge_server.commands.watch import Delivery, Watcher, WatchOptions
@@ -19,6 +19,7 @@ from edge_server.nodes.domain import NodeId
 from edge_wire.credit import CreditWindow
 from edge_wire.timestamps import from_duration, to_timestamp
 from edge_wire.v1 import command_pb2 as pb
+from edge_wire.v1 import session_pb2 as session_pb
 
 STREAMS: dict[pb.OutputStream.ValueType, str] = {pb.OUTPUT_STREAM_STDOUT: "stdout", pb.OUTPUT_STREAM_STDERR: "stderr"}
 
@@ -48,23 +49,33 @@ class LiveExecution:
     """The node was told to end it, in the session that it has now."""
     attached_epoch: int | None = None
     """Epoch of the session in which it was started or resumed."""
-    outputs: dict[pb.OutputStream.ValueType, KeptOutput] = field(
-        default_factory=lambda: {stream: KeptOutput() for stream in STREAMS}
-    )
+    outputs: dict[pb.OutputStream.ValueType, KeptOutput] = field(default_factory=dict)
+    """What is kept of each stream on which anything came; `output` makes the others."""
+    output_half: int = LARGEST_HALF
+    """How much of the head, and of the tail, of each stream is kept."""
 
     @property
     def is_under_way(self) -> bool:
         """Handed out and not over."""
         return self.state in {State.SENT, State.RUNNING}
 
+    def output(self, stream: pb.OutputStream.ValueType) -> KeptOutput:
+        """What is kept of one stream."""
+        kept = self.outputs.get(stream)
+        if kept is None:
+            kept = self.outputs[stream] = KeptOutput()
+            kept.limit_to(self.output_half)
+        return kept
+
     def limit_output(self, half: int) -> None:
         """Keep at most so much of the head, and of the tail, of each stream."""
+        self.output_half = half
         for kept in self.outputs.values():
             kept.limit_to(half)
 
     def stored_outputs(self) -> list[StoredOutput]:
         """What is kept of its output."""
-        kept = {name: self.outputs[stream].trimmed() for stream, name in STREAMS.items()}
+        kept = {name: self.outputs[stream].trimmed() for stream, name in STREAMS.items() if stream in self.outputs}
         return [
             StoredOutput(stream=name, head=head, tail=tail, tail_offset=offset)
             for name, (head, tail, offset) in kept.items()
@@ -108,6 +119,7 @@ class CommandRun:
         self._clock = clock
         self._open = sum(1 for execution in self.executions.values() if not execution.is_end_committed)
         self._watchers: set[Watcher] = set()
+        self._start: session_pb.StartExecution | None = None
         self._clock_at_creation = clock() - (now() - options.created_at).total_seconds()
 
     @property
@@ -155,6 +167,13 @@ class CommandRun:
         """The time by which it is paced: its creation plus what the monotonic clock counted since."""
         return self.options.created_at + timedelta(seconds=self._clock() - self._clock_at_creation)
 
+    def start_order(self, credit: int) -> session_pb.StartExecution:
+        """What a node is told to start; the same message for all who get the same, and nobody changes it."""
+        known = self._start
+        if known is None or known.credit != credit or self.options.spec.HasField("terminal"):
+            known = self._start = convert.start_order(self.options.spec, credit)
+        return known
+
     @property
     def may_wait(self) -> bool:
         """Whether executions may wait for nodes that are away."""
@@ -200,7 +219,10 @@ class CommandRun:
 
     def tell_state(self, execution: LiveExecution) -> None:
         """Tell watchers where an execution stands, or how it ended."""
-        self._push(self._state_event(execution))
+        if self._watchers:
+            event = self._state_event(execution)
+            for watcher in self._watchers:
+                watcher.push(event, is_urgent=execution.end is not None)
 
     def tell_queued(self, execution: LiveExecution) -> None:
         """Tell watchers that an execution waits for its node."""
@@ -217,7 +239,7 @@ class CommandRun:
 
     def take_output(self, execution: LiveExecution, chunk: pb.OutputChunk, delivered: Callable[[int], None]) -> None:
         """Keep a chunk and pass it on; `delivered` is called when every watcher took it."""
-        fresh = execution.outputs[chunk.stream].add(chunk.offset, chunk.data)
+        fresh = execution.output(chunk.stream).add(chunk.offset, chunk.data)
         delivery = Delivery(len(chunk.data), delivered)
         if fresh:
             event = self._event(execution)
@@ -230,7 +252,7 @@ class CommandRun:
     def take_stored_output(self, execution: LiveExecution, stored: LiveExecution) -> None:
         """Take over what another admin stored of its output, as far as it is more than what is here, and pass it on."""
         for stream, kept in stored.outputs.items():
-            known = execution.outputs[stream].end
+            known = execution.output(stream).end
             if kept.end <= known:
                 continue
             execution.outputs[stream] = kept
@@ -269,8 +291,10 @@ class CommandRun:
         if execution.state is State.PENDING and execution.queued_at is not None:
             watcher.push(self._queued_event(execution))
         for stream, offset in known.items():
-            watcher.start_at(execution.id, stream, offset)
-            for start, data in execution.outputs[stream].pieces(offset):
+            if offset:
+                watcher.start_at(execution.id, stream, offset)
+            kept = execution.outputs.get(stream)
+            for start, data in kept.pieces(offset) if kept is not None else ():
                 event = self._event(execution)
                 event.output.CopyFrom(pb.OutputChunk(stream=stream, offset=start, data=data))
                 watcher.push_output(event, None)

@@ -269,7 +269,7 @@ class CommandService:
             admin_id=self._admin_id,
             created_at=now,
         )
-        repository.insert_command(tx, command, [execution._asdict() for execution in executions])
+        repository.insert_command(tx, command, executions)
         change = Change(action="command.create", subject_id=command.id, details={"targets": str(len(nodes))})
         record(tx, caller, change, now)
         return Created(command_id=command_id, targets=executions, is_repeated=False), command

@@ -1,4 +1,4 @@
-"""Writing transitions: each is one guarded UPDATE, many share a transaction, and who asked learns what is stored now.
+"""Writing transitions: guarded UPDATEs, many in one statement and transaction; who asked learns what is stored now.
 
 What the database says afterwards counts: a transition whose guard refused it changed nothing, because another admin, an
 operator or the deletion of a node was first. It is asked only when an UPDATE changed fewer rows than it named.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from edge_server.commands import archive, repository
@@ -21,6 +21,7 @@ from edge_server.commands.models import ExecutionRow, OutputRow
 from edge_server.commands.output import pack
 from edge_server.commands.run import LiveExecution
 from edge_server.commands.transition import Transition
+from edge_server.db import row_sets
 from edge_server.db.chunks import chunks
 
 
@@ -79,7 +80,7 @@ def _fold_starts(transitions: Sequence[Transition]) -> list[Transition]:
     starts = {item.execution_id: item for item in transitions if item.event is Event.START}
     ended = {item.execution_id for item in transitions if item.event is Event.REPORT} & starts.keys()
     return [
-        replace(item, values={**starts[item.execution_id].values, **item.values})
+        item._replace(values={**starts[item.execution_id].values, **item.values})
         if item.event is Event.REPORT and item.execution_id in ended
         else item
         for item in transitions
@@ -99,11 +100,8 @@ def _is_stored_end(transition: Transition, standings: _Standings) -> bool:
 
 
 def _guard(table: Any, event: Event) -> ColumnElement[bool]:
-    # Not IN: its parameters expand, and many rows at once take no expanding parameters.
-    guard: ColumnElement[bool] = or_(*(table.c.state == state for state in sources(event)))
-    if event is Event.CORRECT:
-        guard = and_(guard, or_(*(table.c.outcome == outcome for outcome in CORRECTABLE)))
-    return guard
+    guard: ColumnElement[bool] = table.c.state.in_(sources(event))
+    return and_(guard, table.c.outcome.in_(CORRECTABLE)) if event is Event.CORRECT else guard
 
 
 def _standing_after(last: Transition) -> _Standing:
@@ -112,27 +110,27 @@ def _standing_after(last: Transition) -> _Standing:
 
 
 def _apply_group(tx: Session, group: Sequence[Transition], *, guards: Sequence[str], names: Sequence[str]) -> int:
-    """One guarded UPDATE for each transition; returns how many rows they changed."""
+    """One guarded UPDATE for all of them; returns how many rows it changed."""
     table: Any = ExecutionRow.__table__
+    dialect = tx.get_bind().dialect
+    columns = {"id": table.c.id} | {f"only_if_{name}": table.c[name] for name in guards}
+    columns |= {f"new_{name}": table.c[name] for name in names}
+    source = row_sets.columns_of(dialect, columns)
     statement = (
         update(table)
-        .where(table.c.id == bindparam("guarded_id"), _guard(table, group[0].event))
-        .where(*(table.c[name] == bindparam(f"guarded_{name}") for name in guards))
-        .values(state=group[0].target, **{name: _new_value(table, name) for name in names})
+        .where(table.c.id == source["id"], _guard(table, group[0].event))
+        .where(*(table.c[name] == source[f"only_if_{name}"] for name in guards))
+        .values(state=group[0].target, **{name: _new_value(table, source, name) for name in names})
     )
     rows = [
-        {
-            "guarded_id": item.execution_id,
-            **{f"guarded_{name}": item.only_if[name] for name in guards},
-            **{f"new_{name}": item.values[name] for name in names},
-        }
+        (item.execution_id, *(item.only_if[name] for name in guards), *(item.values[name] for name in names))
         for item in group
     ]
-    return int(tx.connection().execute(statement, rows).rowcount)
+    return int(tx.connection().execute(statement, row_sets.pack(dialect, rows)).rowcount)
 
 
-def _new_value(table: Any, name: str) -> ColumnElement[Any]:
-    new: ColumnElement[Any] = bindparam(f"new_{name}", type_=table.c[name].type)
+def _new_value(table: Any, source: Mapping[str, ColumnElement[Any]], name: str) -> ColumnElement[Any]:
+    new = source[f"new_{name}"]
     return func.coalesce(table.c[name], new) if name == "started_at" else new  # the first that was heard of it counts
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from edge_server.commands.domain import TRANSITIONS, CommandId, Event, ExecutionId, Outcome, State
 from edge_wire.names import bounded
@@ -23,22 +24,24 @@ class StoredOutput:
     tail_offset: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Transition:
+_TARGETS = {event: target for (_, event), target in TRANSITIONS.items()}
+
+
+class Transition(NamedTuple):
     """One event with what it writes; the guard of its UPDATE is the table of transitions."""
 
     execution_id: ExecutionId
     command_id: CommandId
     event: Event
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = MappingProxyType({})
     outputs: Sequence[StoredOutput] = ()
-    only_if: Mapping[str, Any] = field(default_factory=dict)
+    only_if: Mapping[str, Any] = MappingProxyType({})
     """Columns that must still have these values, besides the state."""
 
     @property
     def target(self) -> State:
         """The state that it leads to; the same from whichever state it may leave."""
-        return next(to for (_, event), to in TRANSITIONS.items() if event is self.event)
+        return _TARGETS[self.event]
 
     def is_end(self, outcome: Outcome | None, ended_at: datetime | None) -> bool:
         """Whether an end that is stored is the one that this transition writes."""

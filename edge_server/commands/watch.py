@@ -11,9 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from edge_wire.lazy_timer import LazyTimer
 from edge_wire.v1 import command_pb2 as pb
 
 STALL_SECONDS = 5.0
+_COMPANY_SECONDS = 0.05
+"""How long an event that nobody waits for does: a message for each of a thousand costs more than what it says."""
 _BATCH_EVENTS = 1024
 _BATCH_BYTES = 512 * 1024
 
@@ -74,17 +77,18 @@ class Watcher:
 
     def __post_init__(self) -> None:
         self._progress_at = self.clock()
+        self._company_timer = LazyTimer(self._wake.set)
 
     def start_at(self, execution_id: str, stream: int, offset: int) -> None:
         """Bytes before this offset are known to the watcher."""
         self._offsets[execution_id, stream] = offset
 
-    def push(self, event: pb.CommandEvent) -> None:
-        """Tell it something that is not output."""
+    def push(self, event: pb.CommandEvent, *, is_urgent: bool = True) -> None:
+        """Tell it something that is not output; what is not urgent waits a moment for company."""
         if event.WhichOneof("event") == "end" and self.options.has_output:
             self._fill_to(event, pb.OUTPUT_STREAM_STDOUT, event.end.stdout_bytes)
             self._fill_to(event, pb.OUTPUT_STREAM_STDERR, event.end.stderr_bytes)
-        self._put(_Item(event))
+        self._put(_Item(event), is_urgent=is_urgent)
 
     def push_output(self, event: pb.CommandEvent, delivery: Delivery | None) -> None:
         """Give it a chunk; what it knows already is left out, what is missing before it becomes a gap."""
@@ -153,6 +157,7 @@ class Watcher:
     def close(self) -> None:
         """The watcher is gone; what it did not take holds back nothing."""
         self._is_closed = True
+        self._company_timer.cancel()
         self._release(list(self._items))
         self._items.clear()
 
@@ -204,11 +209,14 @@ class Watcher:
             self._put(_Item(_gap(end, stream, expected, total)))
             self._offsets[end.execution_id, stream] = total
 
-    def _put(self, item: _Item) -> None:
+    def _put(self, item: _Item, *, is_urgent: bool = True) -> None:
         if not self._items:
             self._progress_at = self.clock()
         self._items.append(item)
-        self._wake.set()
+        if is_urgent:
+            self._wake.set()
+        elif not self._wake.is_set():
+            self._company_timer.within(_COMPANY_SECONDS)
 
 
 def _missing(event: pb.CommandEvent) -> pb.OutputGap | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 from edge_wire import names
 
@@ -42,16 +42,15 @@ class NodeIdentity:
     cluster_name: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class SelectedNode:
+class SelectedNode(NamedTuple):
     """A node that a selector matched, as it was at that moment."""
 
     id: NodeId
     name: str
     cluster_id: str
-    cluster_name: str = ""
     session_admin_id: str | None
     """The admin that holds its session, as far as the database knows."""
+    cluster_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,7 +218,7 @@ def clear_holder(tx: Session, admin_id: str | None) -> None:
 
 def _to_selected(row: Any) -> SelectedNode:
     node_id, name, cluster_id, session_admin_id = row
-    return SelectedNode(id=NodeId(node_id), name=name, cluster_id=cluster_id, session_admin_id=session_admin_id)
+    return SelectedNode(NodeId(node_id), name, cluster_id, session_admin_id)
 
 
 def _in_scope(query: Any, scope: Collection[str] | None) -> Any:

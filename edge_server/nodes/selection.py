@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -96,7 +96,7 @@ def find_one(tx: Session, principal: Principal, text: str) -> NodeRow:
 def find_selected(tx: Session, principal: Principal, text: str) -> SelectedNode:
     """The one node of a reference, as selectors give them. Raises NodeNotFound, NodeAmbiguous."""
     node = _find_each(tx, principal, [text])[text]
-    return replace(node, cluster_name=names_by_id(tx, {node.cluster_id})[node.cluster_id])
+    return node._replace(cluster_name=names_by_id(tx, {node.cluster_id})[node.cluster_id])
 
 
 def resolve(tx: Session, principal: Principal, selection: Selection, around: Surroundings) -> list[SelectedNode]:
@@ -112,7 +112,7 @@ def resolve(tx: Session, principal: Principal, selection: Selection, around: Sur
     if not found:
         raise NodesNotMatched(_nothing_there(selection), hint=_how_to_match(selection))
     names = names_by_id(tx, {node.cluster_id for node in found.values()})
-    nodes = [replace(node, cluster_name=names[node.cluster_id]) for node in found.values()]
+    nodes = [node._replace(cluster_name=names[node.cluster_id]) for node in found.values()]
     return sorted(nodes, key=lambda node: (node.name, node.id))
 
 

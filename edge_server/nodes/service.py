@@ -13,6 +13,7 @@ from edge_server.admins.service import live_admins
 from edge_server.audit.service import Change, record
 from edge_server.clusters.service import find_visible_cluster, lock_cluster, names_by_id, require_room
 from edge_server.db.database import Database
+from edge_server.db.shared_transactions import SharedTransactions
 from edge_server.nodes import repository
 from edge_server.nodes.domain import Node, NodeId, NodeIdentity, SelectedNode, status_of
 from edge_server.nodes.models import NodeRow
@@ -52,6 +53,7 @@ class NodeService:
         after_delete: AfterDelete,
     ) -> None:
         self._db = db
+        self._reads = SharedTransactions(db.read)
         self._now = now
         self._earlier_commands = earlier_commands
         self._on_delete = on_delete
@@ -65,7 +67,7 @@ class NodeService:
             row = repository.find_by_token_hash(tx, token_hash)
             return identity_of(tx, row) if row else None
 
-        found = await self._db.read(work)
+        found = await self._reads.run(work)
         if found is None:
             raise Unauthenticated("no node has this credential; it may have been deleted")
         return found

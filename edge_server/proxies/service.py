@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.audit.service import change_of_node, record
 from edge_server.db.database import Database
-from edge_server.db.shared_writes import SharedWrites
+from edge_server.db.shared_transactions import SharedTransactions
 from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_server.nodes.selection import find_selected
 from edge_server.principals.domain import Caller
@@ -77,7 +77,7 @@ class TunnelService:
         limits: TunnelLimits,
         now: Callable[[], datetime],
     ) -> None:
-        self._writes = SharedWrites(db)
+        self._writes = SharedTransactions(db.write)
         self._dialler = dialler
         self._admin_id = admin_id
         self._limits = limits
@@ -159,7 +159,7 @@ class TunnelService:
             record(tx, caller, change_of_node("tunnel.open", node, details), now)
             return node
 
-        node = await self._writes.write(work)
+        node = await self._writes.run(work)
         tunnel = Tunnel(id=tunnel_id, principal_id=caller.principal.id, node=node)
         live = _Live(tunnel=tunnel, caller=caller, began=now)
         try:
@@ -203,7 +203,7 @@ class TunnelService:
         }
         change = change_of_node("tunnel.close", live.tunnel.node, details)
         try:
-            await self._writes.write(lambda tx: record(tx, live.caller, change, now))
+            await self._writes.run(lambda tx: record(tx, live.caller, change, now))
         except EdgeError as error:
             log.warning("a tunnel's end is not in the audit log: %s", error.message, extra={"tunnel": live.tunnel.id})
 

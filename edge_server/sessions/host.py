@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from edge_server.db.database import Database
+from edge_server.db.shared_transactions import SharedTransactions
 from edge_server.nodes import presence
 from edge_server.nodes.domain import NodeId, NodeIdentity
 from edge_server.sessions.registry import SessionRegistry
@@ -60,6 +61,8 @@ class SessionHost:
         now: Callable[[], datetime],
     ) -> None:
         self._db = db
+        self._writes = SharedTransactions(db.write)
+        """A fleet that comes back after an outage opens thousands of sessions at once."""
         self._registry = registry
         self._sinks = sinks
         self._admin = admin
@@ -155,7 +158,7 @@ class SessionHost:
             labels=check_labels(hello.labels, agent=True),
             clock_skew_ms=_skew_ms(hello, now),
         )
-        epoch = await self._db.write(lambda tx: presence.open_session(tx, claim, now))
+        epoch = await self._writes.run(lambda tx: presence.open_session(tx, claim, now))
         if epoch is None:
             log.warning("identity in use", extra={"node": node.name, "node_id": node.id})
             raise IdentityInUse(
@@ -184,7 +187,7 @@ class SessionHost:
     async def _store_end(self, node_id: NodeId, epoch: int) -> None:
         now = self._now()
         try:
-            await self._db.write(lambda tx: presence.close_session(tx, node_id, epoch, now))
+            await self._writes.run(lambda tx: presence.close_session(tx, node_id, epoch, now))
         except EdgeError as error:
             # The heartbeat of this admin or the next session of the node puts it right.
             log.warning("session end not stored: %s", error.message, extra={"node_id": node_id})

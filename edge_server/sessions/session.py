@@ -211,7 +211,9 @@ class NodeSession:
             return None
         taken = _fitting(self._orders, FRAME_LIMIT)
         del self._orders[: len(taken)]
-        return pb.AdminFrame(orders=pb.ExecutionOrders(orders=taken))
+        frame = pb.AdminFrame()
+        frame.orders.orders.extend(taken)
+        return frame
 
     async def _wait_or_ping(self) -> bool:
         """Wait until there is something to send; queues a ping after silence.

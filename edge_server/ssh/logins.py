@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.audit.service import Change, Origin, change_of_node, record
 from edge_server.db.database import Database
-from edge_server.db.shared_writes import SharedWrites
+from edge_server.db.shared_transactions import SharedTransactions
 from edge_server.nodes.domain import NodeIdentity, Place
 from edge_server.nodes.places import place_of
 from edge_server.principals.service import live_principals
@@ -70,7 +70,7 @@ class Logins:
         self._passwords = passwords
         self._limiter = limiter
         self._now = now
-        self._writes = SharedWrites(db)
+        self._writes = SharedTransactions(db.write)
         self._unwritten = 0
         self._tasks = OwnedTasks(log, "attempts to log in are not in the audit log")
 
@@ -130,7 +130,7 @@ class Logins:
     async def _write(self, origin: Origin, change: Change, now: datetime) -> None:
         while True:
             try:
-                await self._writes.write(lambda tx: record(tx, origin, change, now))
+                await self._writes.run(lambda tx: record(tx, origin, change, now))
             except DatabaseUnavailable as error:
                 log.debug("an attempt to log in waits for the database: %s", error.message)
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from edge_server.commands import repository
-from edge_server.commands.domain import CommandId, Event, ExecutionId, Outcome, State
-from edge_server.commands.models import CommandRow, ExecutionRow
+from edge_server.commands.domain import CommandId, Event, ExecutionId, FrozenExecution, Outcome, State
+from edge_server.commands.models import CommandRow
 from edge_server.commands.transition import Transition, end_values
 from edge_server.db.database import Database
 from edge_wire.v1 import command_pb2 as pb
@@ -36,23 +35,17 @@ def add_command(
     return command
 
 
-def pending(command_id: str, place: int, cluster: str) -> dict[str, Any]:
-    """The columns of an execution that nobody has."""
-    columns = {column.key: None for column in ExecutionRow.__table__.columns}
-    return {
-        **columns,
-        "id": f"{command_id}-{place}",
-        "command_id": command_id,
-        "position": place,
-        "node_id": f"node-{place}",
-        "node_name": f"web{place}",
-        "cluster_id": f"id-of-{cluster}",
-        "cluster_name": cluster,
-        "state": State.PENDING,
-        **dict.fromkeys(("signal", "error_code", "error_message"), ""),
-        **dict.fromkeys(("stdout_bytes", "stderr_bytes"), 0),
-        **dict.fromkeys(("truncated", "output_held_open"), False),
-    }
+def pending(command_id: str, place: int, cluster: str) -> FrozenExecution:
+    """An execution that nobody has."""
+    return FrozenExecution(
+        id=f"{command_id}-{place}",
+        command_id=command_id,
+        position=place,
+        node_id=f"node-{place}",
+        node_name=f"web{place}",
+        cluster_id=f"id-of-{cluster}",
+        cluster_name=cluster,
+    )
 
 
 def happened(event: Event, execution_id: str, **values: object) -> Transition:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from edge_server.commands.domain import State
-from edge_server.commands.freezing import FrozenExecution, freeze, hand_out
+from edge_server.commands.domain import FrozenExecution, State
+from edge_server.commands.freezing import freeze, hand_out
 from edge_server.commands.pacing import PaceOptions, Portion
 from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_wire.v1 import command_pb2
@@ -68,7 +68,7 @@ async def test_a_node_that_left_before_it_was_told_is_offline_or_waited_for(
     site: Installation,
     node: ScriptedNode,
     monkeypatch: pytest.MonkeyPatch,
-    offline: command_pb2.OfflinePolicy.ValueType.ValueType,
+    offline: command_pb2.OfflinePolicy.ValueType,
 ) -> None:
     monkeypatch.setattr(site.admin._dispatcher, "epoch_of", lambda _: STALE_EPOCH)
     created = await run_on(site, "edge01", shell="true", offline=offline)

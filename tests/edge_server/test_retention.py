@@ -26,9 +26,7 @@ def add_over(tx: Session, command_id: str, *, days_ago: float, nodes: int = 1) -
     moment = NOON - days_ago * DAY
     add_command(tx, command_id, *["oslo"] * nodes, created_at=moment)
     output = StoredOutput(stream="stdout", head=b"hello", tail=b"", tail_offset=0)
-    ends = [reported(f"{command_id}-{place}") for place in range(nodes)]
-    for end in ends:
-        object.__setattr__(end, "outputs", [output])
+    ends = [reported(f"{command_id}-{place}")._replace(outputs=[output]) for place in range(nodes)]
     storing.apply(tx, ends, moment)
 
 

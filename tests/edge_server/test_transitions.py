@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,9 +83,9 @@ async def test_an_execution_that_nobody_knows_disturbs_nothing(stored: Database)
 
 async def test_output_is_stored_with_the_end_and_once(stored: Database) -> None:
     first = StoredOutput(stream="stdout", head=b"\x00hello\xff", tail=b"end", tail_offset=99)
-    await apply(stored, replace(reported("c1-0"), outputs=[first]))
+    await apply(stored, reported("c1-0")._replace(outputs=[first]))
     again = StoredOutput(stream="stdout", head=b"again", tail=b"", tail_offset=0)
-    await apply(stored, replace(reported("c1-0"), outputs=[again]))
+    await apply(stored, reported("c1-0")._replace(outputs=[again]))
     [row] = await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0", "c1-1"]))
     assert (row.codec, row.head, row.tail, row.tail_offset) == ("", b"\x00hello\xff", b"end", 99)
 
@@ -94,7 +93,7 @@ async def test_output_is_stored_with_the_end_and_once(stored: Database) -> None:
 async def test_output_of_an_end_that_somebody_else_stored_is_not_kept(stored: Database) -> None:
     await apply(stored, reported("c1-0", Outcome.TIMED_OUT))
     late = StoredOutput(stream="stdout", head=b"late", tail=b"", tail_offset=0)
-    await apply(stored, replace(reported("c1-0"), outputs=[late]))
+    await apply(stored, reported("c1-0")._replace(outputs=[late]))
     assert await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0"])) == []
 
 
@@ -102,7 +101,7 @@ async def test_long_output_is_packed(stored: Database) -> None:
     text = b"one line like another\n" * 10_000
     await apply(
         stored,
-        replace(reported("c1-0"), outputs=[StoredOutput(stream="stdout", head=text, tail=text, tail_offset=10**9)]),
+        reported("c1-0")._replace(outputs=[StoredOutput(stream="stdout", head=text, tail=text, tail_offset=10**9)]),
     )
     [row] = await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0"]))
     assert len(row.head) + len(row.tail) < 10_000
@@ -112,7 +111,7 @@ async def test_long_output_is_packed(stored: Database) -> None:
 async def test_a_batch_that_is_written_again_changes_nothing(stored: Database) -> None:
     """As after a commit of which nobody knows whether it arrived."""
     output = StoredOutput(stream="stdout", head=b"hello", tail=b"", tail_offset=0)
-    batch = (sent("c1-1"), started("c1-0"), replace(reported("c1-0"), outputs=[output]))
+    batch = (sent("c1-1"), started("c1-0"), reported("c1-0")._replace(outputs=[output]))
     assert await apply(stored, *batch) == await apply(stored, *batch) == {"c1-0": ENDED, "c1-1": SENT}
     assert len(await stored.read(lambda tx: repository.list_outputs(tx, ["c1-0"]))) == 1
 
@@ -126,16 +125,14 @@ async def test_what_never_arrived_may_wait_again(stored: Database) -> None:
 
 async def test_of_two_admins_that_settle_what_never_arrived_one_does(stored: Database) -> None:
     """One hands it out in its node's new session, the other calls it missed by what it knew before."""
-    await apply(stored, replace(sent("c1-0"), values={"sent_at": NOON, "sent_epoch": 4}))
-    again = replace(happened(Event.RESEND, "c1-0", sent_epoch=5), only_if={"sent_epoch": 4})
-    missed = replace(
-        happened(Event.MISS, "c1-0", **end_values(pb.ExecutionEnd(), Outcome.OFFLINE, False), ended_at=NOON),
-        only_if={"sent_epoch": 4},
-    )
+    await apply(stored, sent("c1-0")._replace(values={"sent_at": NOON, "sent_epoch": 4}))
+    again = happened(Event.RESEND, "c1-0", sent_epoch=5)._replace(only_if={"sent_epoch": 4})
+    offline = {**end_values(pb.ExecutionEnd(), Outcome.OFFLINE, False), "ended_at": NOON}
+    missed = happened(Event.MISS, "c1-0", **offline)._replace(only_if={"sent_epoch": 4})
     assert await apply(stored, again) == {"c1-0": SENT}
     assert await apply(stored, missed) == {"c1-0": SENT}
-    assert await apply(stored, replace(missed, only_if={"sent_epoch": 5})) == {"c1-0": ENDED}
-    found = (await apply(stored, replace(again, only_if={"sent_epoch": 5})))["c1-0"]
+    assert await apply(stored, missed._replace(only_if={"sent_epoch": 5})) == {"c1-0": ENDED}
+    found = (await apply(stored, again._replace(only_if={"sent_epoch": 5})))["c1-0"]
     assert isinstance(found, LiveExecution)
 
 
@@ -150,7 +147,7 @@ def late_evidence(node: str, outcome: Outcome = Outcome.FAILED) -> Transition:
     """A node says after all how c1-0 ended."""
     end = end_values(pb.ExecutionEnd(exit_code=7), outcome, True)
     transition = happened(Event.CORRECT, "c1-0", **end, ended_at=NOON, corrected_at=NOON)
-    return replace(transition, only_if={"node_id": node})
+    return transition._replace(only_if={"node_id": node})
 
 
 @pytest.mark.parametrize("before", Outcome)
