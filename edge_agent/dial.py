@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from edge_agent.knocking import knock
 from edge_agent.session import AgentSession
 from edge_wire import calls
 from edge_wire.channel import open_channel
@@ -22,6 +23,7 @@ from edge_wire.errors import (
     ProtocolUnsupported,
     StreamBroken,
     Unauthenticated,
+    Unavailable,
 )
 from edge_wire.v1 import session_pb2 as pb
 from edge_wire.v1 import session_pb2_grpc
@@ -90,7 +92,7 @@ class Dialler:
         while not self._is_stopping:
             urls, roots = self._trusted()
             url = urls[attempt % len(urls)]
-            ending = await self.carry(url, roots)
+            ending = await self._knock_and_carry(url, roots) if attempt else await self.carry(url, roots)
             if self._is_stopping:
                 return
             if ending.lasted > STEADY_AFTER_SECONDS:
@@ -118,6 +120,14 @@ class Dialler:
             return False
         self._session.say_goodbye("shutting_down", "the agent is shutting down")
         return True
+
+    async def _knock_and_carry(self, url: str, roots: Sequence[bytes]) -> Ending:
+        """After a failure a channel is made only for somebody who is there."""
+        try:
+            await knock(url)
+        except Unavailable as error:
+            return Ending(failure=error, lasted=0.0)
+        return await self.carry(url, roots)
 
     async def carry(self, url: str, roots: Sequence[bytes]) -> Ending:
         """Open one session and carry its frames until it ends."""

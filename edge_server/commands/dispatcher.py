@@ -102,18 +102,20 @@ class Dispatcher:
         """Take a command in and start what may start; the one that is there already wins."""
         if run.is_over:
             return run
-        known = self._runs.setdefault(run.id, run)
-        if known is run:
-            self.feeds.open(run)
-            self._by_id |= {execution.id: execution for execution in run.executions.values()}
-            half = half_for(len(self._by_id))
-            for execution in run.executions.values():
-                execution.limit_output(half)
-                if not execution.is_end_committed:
-                    self._by_node[execution.node_id][execution.id] = execution
-            self._hand_over_sent(run)
-            self.pump(run)
-        return known
+        known = self._runs.get(run.id)
+        if known is not None:
+            return known
+        self._runs[run.id] = run
+        self.feeds.open(run)
+        self._by_id |= {execution.id: execution for execution in run.executions.values()}
+        half = half_for(len(self._by_id))
+        for execution in run.executions.values():
+            execution.limit_output(half)
+            if not execution.is_end_committed:
+                self._by_node[execution.node_id][execution.id] = execution
+        self._hand_over_sent(run)
+        self.pump(run)
+        return run
 
     def adopt_new(self, run: CommandRun) -> None:
         """Take in a command that was just stored; a node that it was stored for may have left meanwhile."""

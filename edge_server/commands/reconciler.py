@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -18,9 +19,10 @@ from edge_server.commands import archive, domain, repository
 from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import Action, CommandId, Event, ExecutionId, Outcome, State
 from edge_server.commands.late_ends import acknowledgement
+from edge_server.commands.models import ExecutionRow
 from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.db.database import Database
-from edge_server.db.shared_transactions import SharedTransactions
+from edge_server.db.shared_transactions import Batches
 from edge_server.encryption import Cipher
 from edge_server.nodes.domain import NodeId
 from edge_server.sessions.session import NodeSession
@@ -41,6 +43,21 @@ class _NodeView:
     runs: Sequence[CommandRun]
 
 
+class _Asked(NamedTuple):
+    """A node that is here, and the executions that it knows."""
+
+    node_id: NodeId
+    known_ids: Sequence[str]
+
+
+def _view_of(rows: Sequence[ExecutionRow], runs: Mapping[CommandId, CommandRun]) -> _NodeView:
+    commands = {CommandId(row.command_id) for row in rows}
+    return _NodeView(
+        standings={row.id: (row.state, row.outcome) for row in rows},
+        runs=[run for command_id, run in runs.items() if command_id in commands],
+    )
+
+
 class Reconciler:
     """Keeps commands in step with what is stored and what nodes say."""
 
@@ -55,7 +72,7 @@ class Reconciler:
         clock: Callable[[], float],
     ) -> None:
         self._db = db
-        self._reads = SharedTransactions(db.read)
+        self._views: Batches[_Asked, _NodeView] = Batches(db.read, self._read_nodes)
         self._dispatcher = dispatcher
         self._cipher = cipher
         self._admin_id = admin_id
@@ -195,21 +212,24 @@ class Reconciler:
 
     async def _read_node(self, session: NodeSession, inventory: Mapping[str, Any]) -> _NodeView | None:
         """Read until the database answers or the session is over."""
-
-        def work(tx: Session) -> _NodeView:
-            rows = repository.list_for_node(tx, session.node.id, list(inventory))
-            open_commands = {CommandId(row.command_id) for row in rows if row.state is not State.ENDED}
-            missing = [command_id for command_id in open_commands if not self._dispatcher.find_run(command_id)]
-            runs = [run for run in (self._load(tx, command_id) for command_id in missing) if run is not None]
-            return _NodeView(standings={row.id: (row.state, row.outcome) for row in rows}, runs=runs)
-
         while session.is_open:
             try:
-                return await self._reads.run(work)
+                return await self._views.ask(_Asked(session.node.id, list(inventory)))
             except DatabaseUnavailable as error:
                 log.warning("a node's executions wait for the database: %s", error.message)
                 await asyncio.sleep(_RETRY_SECONDS)
         return None
+
+    def _read_nodes(self, tx: Session, asked: Sequence[_Asked]) -> list[_NodeView]:
+        known: dict[str, set[str]] = defaultdict(set)
+        for node_id, ids in asked:
+            known[node_id].update(ids)
+        found = repository.list_for_nodes(tx, known)
+        open_commands = {row.command_id for rows in found.values() for row in rows if row.state is not State.ENDED}
+        missing = [CommandId(command_id) for command_id in sorted(open_commands)]
+        missing = [command_id for command_id in missing if self._dispatcher.find_run(command_id) is None]
+        runs = {run.id: run for run in (self._load(tx, command_id) for command_id in missing) if run is not None}
+        return [_view_of(found.get(node_id, []), runs) for node_id, _ in asked]
 
     def _settle(
         self,

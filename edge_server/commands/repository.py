@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -133,13 +133,20 @@ def list_open_command_ids(tx: Session) -> Sequence[tuple[str, str]]:
     return [(command_id, admin_id) for command_id, admin_id in rows]
 
 
-def list_for_node(tx: Session, node_id: str, known_ids: Sequence[str]) -> Sequence[ExecutionRow]:
-    """Executions of a node that are open here or known there."""
-    found = {row.id: row for row in tx.scalars(select(ExecutionRow).where(ExecutionRow.node_id == node_id, _OPEN))}
-    for chunk in chunks([known for known in known_ids if known not in found]):
-        query = select(ExecutionRow).where(ExecutionRow.node_id == node_id, ExecutionRow.id.in_(chunk))
+def list_for_nodes(tx: Session, known: Mapping[str, Collection[str]]) -> dict[str, list[ExecutionRow]]:
+    """Node id → its executions that are open here or known there; `known` has the latter of each."""
+    found: dict[str, ExecutionRow] = {}
+    for chunk in chunks(list(known)):
+        query = select(ExecutionRow).where(ExecutionRow.node_id.in_(chunk), _OPEN)
         found |= {row.id: row for row in tx.scalars(query)}
-    return list(found.values())
+    named = {execution_id for ids in known.values() for execution_id in ids}
+    for row in find_executions(tx, sorted(named - found.keys())):
+        if row.id in known.get(row.node_id, ()):
+            found[row.id] = row
+    of_nodes: dict[str, list[ExecutionRow]] = defaultdict(list)
+    for row in found.values():
+        of_nodes[row.node_id].append(row)
+    return of_nodes
 
 
 def list_waiting(tx: Session, *, not_paced_by: str) -> Sequence[ExecutionRow]:

@@ -9,8 +9,8 @@ import asyncio
 import copy
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,8 @@ from edge_wire.tasks import OwnedTasks
 log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
+AskT = TypeVar("AskT")
+AnswerT = TypeVar("AnswerT")
 _AT_ONCE = 64
 
 _Work = Callable[[Session], Any]
@@ -31,22 +33,23 @@ class Transact(Protocol):
     def __call__(self, work: Callable[[Session], ResultT], /) -> Awaitable[ResultT]: ...
 
 
-class SharedTransactions:
-    """Runs what is asked in the order in which it was asked."""
+class Batches(Generic[AskT, AnswerT]):
+    """What many ask of the same kind, answered many at once and in the order in which they asked.
 
-    def __init__(self, transact: Transact) -> None:
+    `answer` gives an answer for each of what it is given, in its order; an EdgeError is raised for whoever asked.
+    """
+
+    def __init__(self, transact: Transact, answer: Callable[[Session, Sequence[AskT]], Sequence[AnswerT | EdgeError]]):
         self._transact = transact
-        self._waiting: deque[tuple[_Work, asyncio.Future[Any]]] = deque()
+        self._answer = answer
+        self._waiting: deque[tuple[AskT, asyncio.Future[AnswerT]]] = deque()
         self._is_running = False
         self._tasks = OwnedTasks(log, "a shared transaction failed")
 
-    async def run(self, work: Callable[[Session], ResultT]) -> ResultT:
-        """Run `work` in a transaction, and return once that is committed. Raises what it raises, DatabaseUnavailable.
-
-        Work that raises an EdgeError has written nothing: what the others wrote is committed all the same.
-        """
-        done: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, done))
+    async def ask(self, item: AskT) -> AnswerT:
+        """Returns once the transaction with its answer is committed. Raises its EdgeError, DatabaseUnavailable."""
+        done: asyncio.Future[AnswerT] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
         if not self._is_running:
             self._is_running = True
             self._tasks.spawn(self._run_all())
@@ -59,29 +62,43 @@ class SharedTransactions:
         finally:
             self._is_running = False
 
-    async def _commit(self, batch: list[tuple[_Work, asyncio.Future[Any]]]) -> None:
+    async def _commit(self, batch: list[tuple[AskT, asyncio.Future[AnswerT]]]) -> None:
+        asked = [item for item, _ in batch]
+        answers: Sequence[AnswerT | Exception]
         try:
-            outcomes = await self._transact(lambda tx: [_attempt(tx, work) for work, _ in batch])
+            answers = await self._transact(lambda tx: self._answer(tx, asked))
         except Exception as error:  # each of them is told, and decides what to make of it
-            outcomes = [_Failed(error) for _ in batch]
-        for (_, done), outcome in zip(batch, outcomes, strict=True):
+            answers = [error] * len(batch)
+        for (_, done), answer in zip(batch, answers, strict=True):
             if done.done():  # whoever asked has been cancelled
                 continue
-            if isinstance(outcome, _Failed):
-                done.set_exception(copy.copy(outcome.error))
+            if isinstance(answer, Exception):
+                done.set_exception(copy.copy(answer))
             else:
-                done.set_result(outcome)
+                done.set_result(answer)
 
 
-class _Failed:
-    """What one work raised, or all of them."""
+class SharedTransactions:
+    """Any work, run in the order in which it was asked."""
 
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+    def __init__(self, transact: Transact) -> None:
+        self._batches: Batches[_Work, Any] = Batches(transact, _run_each)
+
+    async def run(self, work: Callable[[Session], ResultT]) -> ResultT:
+        """Run `work` in a transaction, and return once that is committed. Raises what it raises, DatabaseUnavailable.
+
+        Work that raises an EdgeError has written nothing: what the others wrote is committed all the same.
+        """
+        result: ResultT = await self._batches.ask(work)
+        return result
 
 
-def _attempt(tx: Session, work: _Work) -> object:
+def _run_each(tx: Session, works: Sequence[_Work]) -> list[Any]:
+    return [_attempt(tx, work) for work in works]
+
+
+def _attempt(tx: Session, work: _Work) -> Any:
     try:
         return work(tx)
     except EdgeError as error:
-        return _Failed(error)
+        return error

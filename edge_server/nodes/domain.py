@@ -42,6 +42,20 @@ class NodeIdentity:
     cluster_name: str
 
 
+class Presence(NamedTuple):
+    """Who holds the session of a node, as far as it is stored."""
+
+    id: NodeId
+    epoch: int
+    admin_id: str | None
+    instance_id: str | None
+    """The agent start that had the last session."""
+    superseded: Sequence[str]
+    """Agent starts that were replaced, newest last."""
+    last_seen_at: datetime | None
+    conflict_at: datetime | None
+
+
 class SelectedNode(NamedTuple):
     """A node that a selector matched, as it was at that moment."""
 

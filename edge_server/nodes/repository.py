@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from edge_server.db.chunks import chunks
-from edge_server.nodes.domain import NodeId, SelectedNode
+from edge_server.nodes.domain import NodeId, Presence, SelectedNode
 from edge_server.nodes.models import AliasRow, LabelRow, NodeRow
 
 """Ids per IN list, below what either database takes in one statement."""
@@ -21,14 +21,35 @@ def find(tx: Session, node_id: str) -> NodeRow | None:
     return tx.get(NodeRow, node_id)
 
 
+def lock_presences(tx: Session, ids: Collection[str]) -> dict[NodeId, Presence]:
+    """Who holds the sessions of these nodes, locked until the transaction ends; in one order, whoever locks them."""
+    found: dict[NodeId, Presence] = {}
+    row = NodeRow
+    columns = select(
+        row.id,
+        row.session_epoch,
+        row.session_admin_id,
+        row.session_instance_id,
+        row.superseded_instances,
+        row.last_seen_at,
+        row.conflict_at,
+    )
+    for chunk in chunks(sorted(ids)):
+        query = columns.where(row.id.in_(chunk)).order_by(row.id).with_for_update()
+        found |= {each.id: each for each in map(_to_presence, tx.execute(query))}
+    return found
+
+
 def lock(tx: Session, node_id: str) -> NodeRow | None:
     """One node, locked until the transaction ends."""
     return tx.scalar(select(NodeRow).where(NodeRow.id == node_id).with_for_update())
 
 
-def find_by_token_hash(tx: Session, token_hash: bytes) -> NodeRow | None:
-    """The node of a token."""
-    return tx.scalar(select(NodeRow).where(NodeRow.token_hash == token_hash))
+def find_by_token_hashes(tx: Session, token_hashes: Sequence[bytes]) -> dict[bytes, tuple[str, str, str]]:
+    """Hash of a token → id, name and cluster id of its node."""
+    row = NodeRow
+    query = select(row.token_hash, row.id, row.name, row.cluster_id).where(row.token_hash.in_(token_hashes))
+    return {token_hash: (node_id, name, cluster_id) for token_hash, node_id, name, cluster_id in tx.execute(query)}
 
 
 def find_by_fingerprint(tx: Session, fingerprint: bytes) -> NodeRow | None:
@@ -168,22 +189,27 @@ def remove_labels(tx: Session, node_id: str, label_names: Collection[str]) -> No
     tx.execute(delete(LabelRow).where(LabelRow.node_id == node_id, LabelRow.name.in_(label_names)))
 
 
-def remove_labels_with_prefix(tx: Session, node_id: str, prefix: str) -> None:
-    """Remove what an agent said of itself before."""
+def labels_with_prefix(tx: Session, node_ids: Collection[str], prefix: str) -> dict[str, dict[str, str]]:
+    """Node id → labels whose names begin so, of those that have one."""
+    found: dict[str, dict[str, str]] = {}
     fits = LabelRow.name.startswith(prefix, autoescape=True)
-    tx.execute(delete(LabelRow).where(LabelRow.node_id == node_id, fits))
+    for chunk in chunks(sorted(node_ids)):
+        query = select(LabelRow.node_id, LabelRow.name, LabelRow.value).where(LabelRow.node_id.in_(chunk), fits)
+        for node_id, name, value in tx.execute(query):
+            found.setdefault(node_id, {})[name] = value
+    return found
 
 
-def open_session(tx: Session, *, node_id: str, expected_epoch: int, values: dict[str, Any]) -> bool:
-    """Raise the epoch and store the holder; False when somebody else did so first."""
-    guard = and_(NodeRow.id == node_id, NodeRow.session_epoch == expected_epoch)
-    changed = tx.execute(
-        update(NodeRow)
-        .where(guard)
-        .values(session_epoch=expected_epoch + 1, **values)
-        .execution_options(synchronize_session=False)
-    )
-    return _row_count(changed) == 1
+def write_nodes(tx: Session, values: Sequence[Mapping[str, Any]]) -> None:
+    """Set columns of nodes that are locked, the same ones of each; `id` says which."""
+    if not values:
+        return
+    table: Any = NodeRow.__table__
+    names = [name for name in values[0] if name != "id"]
+    statement = update(table).where(table.c.id == bindparam("of_id"))
+    statement = statement.values({name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names})
+    rows = [{"of_id": row["id"], **{f"new_{name}": row[name] for name in names}} for row in values]
+    tx.connection().execute(statement, rows)
 
 
 def close_session(tx: Session, *, node_id: str, epoch: int, now: datetime) -> bool:
@@ -214,6 +240,10 @@ def clear_holder(tx: Session, admin_id: str | None) -> None:
     if admin_id is not None:
         held = NodeRow.session_admin_id == admin_id
     tx.execute(update(NodeRow).where(held).values(session_admin_id=None).execution_options(synchronize_session=False))
+
+
+def _to_presence(row: Any) -> Presence:
+    return Presence(*row)
 
 
 def _to_selected(row: Any) -> SelectedNode:

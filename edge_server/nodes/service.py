@@ -13,7 +13,7 @@ from edge_server.admins.service import live_admins
 from edge_server.audit.service import Change, record
 from edge_server.clusters.service import find_visible_cluster, lock_cluster, names_by_id, require_room
 from edge_server.db.database import Database
-from edge_server.db.shared_transactions import SharedTransactions
+from edge_server.db.shared_transactions import Batches
 from edge_server.nodes import repository
 from edge_server.nodes.domain import Node, NodeId, NodeIdentity, SelectedNode, status_of
 from edge_server.nodes.models import NodeRow
@@ -40,6 +40,19 @@ def identity_of(tx: Session, row: NodeRow) -> NodeIdentity:
     return NodeIdentity(id=NodeId(row.id), name=row.name, cluster_id=row.cluster_id, cluster_name=cluster_name)
 
 
+def _identities(tx: Session, token_hashes: Sequence[bytes]) -> list[NodeIdentity | None]:
+    """The node of each token, or None."""
+    found = repository.find_by_token_hashes(tx, token_hashes)
+    clusters = names_by_id(tx, {cluster_id for _, _, cluster_id in found.values()})
+    identities = {
+        token_hash: NodeIdentity(
+            id=NodeId(node_id), name=name, cluster_id=cluster_id, cluster_name=clusters[cluster_id]
+        )
+        for token_hash, (node_id, name, cluster_id) in found.items()
+    }
+    return [identities.get(token_hash) for token_hash in token_hashes]
+
+
 class NodeService:
     """Nodes as operators see and change them."""
 
@@ -53,7 +66,7 @@ class NodeService:
         after_delete: AfterDelete,
     ) -> None:
         self._db = db
-        self._reads = SharedTransactions(db.read)
+        self._identities: Batches[bytes, NodeIdentity | None] = Batches(db.read, _identities)
         self._now = now
         self._earlier_commands = earlier_commands
         self._on_delete = on_delete
@@ -61,13 +74,7 @@ class NodeService:
 
     async def authenticate(self, token: str) -> NodeIdentity:
         """The node of a token. Raises Unauthenticated."""
-        token_hash = credentials.hash_token(token)
-
-        def work(tx: Session) -> NodeIdentity | None:
-            row = repository.find_by_token_hash(tx, token_hash)
-            return identity_of(tx, row) if row else None
-
-        found = await self._reads.run(work)
+        found = await self._identities.ask(credentials.hash_token(token))
         if found is None:
             raise Unauthenticated("no node has this credential; it may have been deleted")
         return found

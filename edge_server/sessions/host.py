@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from edge_server.db.database import Database
-from edge_server.db.shared_transactions import SharedTransactions
+from edge_server.db.shared_transactions import Batches, SharedTransactions
 from edge_server.nodes import presence
 from edge_server.nodes.domain import NodeId, NodeIdentity
 from edge_server.sessions.registry import SessionRegistry
@@ -61,8 +61,11 @@ class SessionHost:
         now: Callable[[], datetime],
     ) -> None:
         self._db = db
+        # A fleet that comes back after an outage opens thousands of sessions at once.
+        self._claims: Batches[presence.Claim, int | None] = Batches(
+            db.write, lambda tx, claims: presence.open_sessions(tx, claims, now())
+        )
         self._writes = SharedTransactions(db.write)
-        """A fleet that comes back after an outage opens thousands of sessions at once."""
         self._registry = registry
         self._sinks = sinks
         self._admin = admin
@@ -158,7 +161,7 @@ class SessionHost:
             labels=check_labels(hello.labels, agent=True),
             clock_skew_ms=_skew_ms(hello, now),
         )
-        epoch = await self._writes.run(lambda tx: presence.open_session(tx, claim, now))
+        epoch = await self._claims.ask(claim)
         if epoch is None:
             log.warning("identity in use", extra={"node": node.name, "node_id": node.id})
             raise IdentityInUse(

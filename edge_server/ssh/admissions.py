@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.audit.service import Origin, change_of_node, record
 from edge_server.db.database import Database
+from edge_server.db.shared_transactions import Batches
 from edge_server.nodes.domain import NodeId, NodeIdentity, Place, SelectedNode
 from edge_server.nodes.places import place_of
 from edge_server.nodes.selection import find_selected
@@ -48,11 +49,17 @@ class Admitted:
     expires_at: datetime
 
 
+def _known_hosts(tx: Session, node_ids: Sequence[NodeId]) -> list[SshHostRow | None]:
+    found = repository.find_hosts(tx, node_ids)
+    return [found.get(node_id) for node_id in node_ids]
+
+
 class Admissions:
     """Admits keys and knows hosts."""
 
     def __init__(self, *, db: Database, registry: SessionRegistry, admin_id: str, now: Callable[[], datetime]) -> None:
         self._db = db
+        self._known: Batches[NodeId, SshHostRow | None] = Batches(db.read, _known_hosts)
         self._registry = registry
         self._admin_id = admin_id
         self._now = now
@@ -62,18 +69,21 @@ class Admissions:
         keys = [
             key for key in host_keys[:_KEYS_LIMIT] if len(key) <= _KEY_LENGTH and key.isascii() and key.isprintable()
         ]
-        now = self._now()
+        now, own_account = self._now(), own_account[:64]
+        known = await self._known.ask(node.id)
+        if known is not None and (known.host_keys, known.own_account) == (keys, own_account):
+            return
 
         def work(tx: Session) -> None:
             row = repository.find_host(tx, node.id)
             if row is None:
-                tx.add(SshHostRow(node_id=node.id, host_keys=keys, own_account=own_account[:64], changed_at=now))
+                tx.add(SshHostRow(node_id=node.id, host_keys=keys, own_account=own_account, changed_at=now))
                 return
             if row.host_keys != keys:
                 origin = Origin(id=node.id, name=node.name, request_id="", peer="")
                 record(tx, origin, change_of_node("ssh.host_keys_changed", node, {}), now)
                 row.host_keys, row.changed_at = keys, now
-            row.own_account = own_account[:64]
+            row.own_account = own_account
 
         await self._db.write(work)
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from edge_server.audit.service import Origin, change_of_node, record
 from edge_server.db.database import Database
+from edge_server.db.shared_transactions import Batches
 from edge_server.nodes.domain import NodeId, NodeIdentity
 from edge_server.nodes.selection import find_selected
 from edge_server.principals.domain import Caller
@@ -74,6 +75,12 @@ class EndSessions(Protocol):
     def __call__(self, node_id: NodeId, credential_ids: Collection[str]) -> None: ...
 
 
+def _have_sessions(tx: Session, node_ids: Sequence[NodeId]) -> list[bool]:
+    """Of each node whether a session is stored that is not over."""
+    found = repository.find_nodes_with_sessions(tx, node_ids)
+    return [node_id in found for node_id in node_ids]
+
+
 class SessionRecords:
     """What was done over SSH."""
 
@@ -86,6 +93,7 @@ class SessionRecords:
         now: Callable[[], datetime],
     ) -> None:
         self._db = db
+        self._have_sessions: Batches[NodeId, bool] = Batches(db.read, _have_sessions)
         self._own_nodes = own_nodes
         self._end_sessions = end_sessions
         self._now = now
@@ -107,6 +115,8 @@ class SessionRecords:
         names is gone, and so is to end. Raises DatabaseUnavailable."""
         now = self._now()
         named = {*running.values(), *remembered}
+        if not named and not await self._have_sessions.ask(node.id):
+            return ()
 
         def work(tx: Session) -> set[str]:
             repository.give_up_sessions(

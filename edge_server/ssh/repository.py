@@ -72,6 +72,17 @@ def remove_admissions(tx: Session, *, over_before: datetime) -> None:
     tx.execute(delete(SshAdmissionRow).where(SshAdmissionRow.expires_at < over_before, ~is_used))
 
 
+def find_hosts(tx: Session, node_ids: Sequence[str]) -> dict[str, SshHostRow]:
+    """Node id → its SSH server."""
+    return {row.node_id: row for row in tx.scalars(select(SshHostRow).where(SshHostRow.node_id.in_(node_ids)))}
+
+
+def find_nodes_with_sessions(tx: Session, node_ids: Sequence[str]) -> set[str]:
+    """Which of these nodes have sessions that are not over."""
+    running = (SshSessionRow.node_id.in_(node_ids), SshSessionRow.ended_at.is_(None))
+    return set(tx.scalars(select(SshSessionRow.node_id).where(*running).distinct()))
+
+
 def find_host(tx: Session, node_id: str) -> SshHostRow | None:
     """The SSH server of a node."""
     return tx.get(SshHostRow, node_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import update
@@ -15,7 +15,7 @@ from edge_server.nodes import presence, repository
 from edge_server.nodes.domain import NodeId
 from edge_server.nodes.models import NodeRow
 from edge_server.nodes.presence import Claim
-from edge_wire.errors import Unauthenticated
+from edge_wire.errors import EdgeError, Unauthenticated
 from tests.edge_server.fleet import NOON, add_cluster, add_node
 
 NODE = NodeId("aaaa1")
@@ -48,7 +48,15 @@ def claim(
 
 
 async def opened(db: Database, wanted: Claim) -> int | None:
-    return await db.write(lambda tx: presence.open_session(tx, wanted, NOON))
+    return await opened_at(db, wanted, NOON)
+
+
+async def opened_at(db: Database, wanted: Claim, now: datetime) -> int | None:
+    (answer,) = await db.write(lambda tx: presence.open_sessions(tx, [wanted], now))
+    if isinstance(answer, EdgeError):
+        raise answer
+    assert answer is None or isinstance(answer, int)
+    return answer
 
 
 async def row_of(db: Database) -> NodeRow:
@@ -85,10 +93,20 @@ async def test_a_clone_that_was_refused_may_come_back_when_the_other_is_gone_for
     await opened(nodes, claim("copy"))
     await nodes.write(lambda tx: presence.close_session(tx, NODE, 2, NOON))
     soon, late = NOON + timedelta(minutes=4), NOON + timedelta(minutes=5)
-    assert await nodes.write(lambda tx: presence.open_session(tx, claim("original"), soon)) is None
-    assert await nodes.write(lambda tx: presence.open_session(tx, claim("original"), late)) == 3
-    assert await nodes.write(lambda tx: presence.open_session(tx, claim("copy"), late)) is None
+    assert await opened_at(nodes, claim("original"), soon) is None
+    assert await opened_at(nodes, claim("original"), late) == 3
+    assert await opened_at(nodes, claim("copy"), late) is None
     assert (await row_of(nodes)).superseded_instances == ["copy"]
+
+
+async def test_claims_that_share_a_transaction_each_get_their_own_answer(nodes: Database) -> None:
+    claims = [claim("one"), claim("two"), claim("gone", node_id=NodeId("never-there")), claim("one"), claim("two")]
+    answers = await nodes.write(lambda tx: presence.open_sessions(tx, claims, NOON))
+    assert [answer for answer in answers if not isinstance(answer, EdgeError)] == [1, 2, None, 3]
+    assert isinstance(answers[2], Unauthenticated)
+    row = await row_of(nodes)
+    assert (row.session_epoch, row.session_instance_id, row.superseded_instances) == (3, "two", ["one"])
+    assert row.conflict_at == NOON
 
 
 async def test_a_deleted_node_gets_no_session(nodes: Database) -> None:

@@ -310,7 +310,7 @@ async def test_a_view_of_the_database_that_is_older_than_an_end_starts_nothing(
     await bare.start_admin(reconnect_grace_seconds=0)
     await eventually(lambda: not bare.admin._dispatcher._is_in_grace, what="the end of the grace")
     is_read, go_on, may_write = threading.Event(), threading.Event(), asyncio.Event()
-    read, write = repository.list_for_node, bare.admin._recorder._write
+    read, write = repository.list_for_nodes, bare.admin._recorder._write
 
     def slow_read(*arguments: Any) -> Any:
         rows = read(*arguments)
@@ -332,7 +332,7 @@ async def test_a_view_of_the_database_that_is_older_than_an_end_starts_nothing(
 
     monkeypatch.setattr(bare.admin._dispatcher, "adopt", watched_adopt)
     monkeypatch.setattr(bare.admin._recorder, "_write", late_write)
-    monkeypatch.setattr(repository, "list_for_node", slow_read)
+    monkeypatch.setattr(repository, "list_for_nodes", slow_read)
     async with a_node(bare, "edge01") as node:
         created = await run_on(bare, "edge01", shell="true")
         line = await node.open()
