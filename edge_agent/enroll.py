@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_agent import identity as identities
 from edge_agent.facts import collect_facts
 from edge_agent.identity import Identity
-from edge_wire import calls, certificates, credentials
+from edge_wire import calls, credentials
 from edge_wire.channel import open_channel
 from edge_wire.errors import AlreadyEnrolled, SecretInvalid, Unavailable
 from edge_wire.names import is_alias
@@ -74,6 +74,8 @@ def read_key_file(path: Path) -> str:
 
 
 def _request(data_dir: Path, secret: enrollment_pb2.EnrollmentSecret, wishes: Wishes) -> session_pb2.EnrollRequest:
+    from edge_wire import certificates  # needed once in the life of an agent
+
     keys = identities.load_or_make_keys(data_dir)
     key = certificates.load_key(keys.key_pem)
     token_hash = credentials.hash_token(keys.token)

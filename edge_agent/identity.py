@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edge_wire import certificates, credentials
+from edge_wire import credentials
 from edge_wire.errors import AgentRunning, DirectoryNotWritable, NotEnrolled, SettingsInvalid
 from edge_wire.private_files import write_private
 
@@ -59,6 +59,8 @@ def load_or_make_keys(path: Path) -> Keys:
     """The key pair and token of this directory; made and on disk before anybody is asked anything."""
     keys_path = path / _KEYS_FILE
     if not keys_path.exists():
+        from edge_wire import certificates  # an agent that is enrolled does without what it takes 9 MiB for
+
         made = {
             "key": certificates.key_pem(certificates.new_key()).decode(),
             "token": credentials.new_token("node"),

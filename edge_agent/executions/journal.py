@@ -131,7 +131,8 @@ class Journal:
         entry = self.entries[execution_id]
         entry.note_end(end)
         record = records.ended(execution_id, end)
-        self._resize(entry, len(records.to_line(record)))
+        if self._is_on_disk:
+            self._resize(entry, len(records.to_line(record)))
         await self._append_at_last(record)
 
     def forget(self, execution_id: str) -> None:
@@ -177,13 +178,13 @@ class Journal:
         return done
 
     def _add(self, record: Record, entry: Entry | None = None) -> asyncio.Future[None]:
-        line = records.to_line(record)
-        if entry is not None:
-            self._resize(entry, len(line))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self._is_on_disk:
             done.set_result(None)
             return done
+        line = records.to_line(record)
+        if entry is not None:
+            self._resize(entry, len(line))
         self._waiting.append(_Waiting(line=line, done=done, entry=entry))
         return done
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 from tests.bench import client
 from tests.bench.fleet import Fleet
@@ -45,14 +47,13 @@ async def flatness(rig: Rig) -> None:
 
 
 async def _agent_program(rig: Rig, fleet: Fleet) -> None:
-    """A real `edge-agent run`, as a process of its own, and its runner."""
+    """A real `edge-agent run` as a process of its own, and its runner. Not the first one of its node, which enrolls."""
     directory = fleet.directory / "real"
-    key = await fleet.new_key(1)
-    environ = {"DATA_DIR": str(directory), "NODE_ALIAS": "real", "ENROLLMENT_KEY": key}
-    log = fleet.directory / "real.log"
-    program = await Program.start("edge_agent", "run", environ=environ, log=log)
+    environ = {"DATA_DIR": str(directory), "NODE_ALIAS": "real", "ENROLLMENT_KEY": await fleet.new_key(1)}
+    first = await _online_agent(environ, fleet.directory / "first.log")
+    await first.stop()
+    program = await _online_agent(environ, fleet.directory / "real.log")
     try:
-        await eventually(lambda: "session opened" in program.output, within=30.0, what="the agent is online")
         await client.execute(fleet.admin, fleet.plan.nodes + 1)
         runner = int(json.loads((directory / "runner" / "pid").read_text())["pid"])
         for name, pid in (("agent", program.process.pid), ("runner", runner)):
@@ -62,3 +63,9 @@ async def _agent_program(rig: Rig, fleet: Fleet) -> None:
         rig.report.add("memory.agent_and_runner_resident", both / 1024, "MiB")
     finally:
         await program.stop()
+
+
+async def _online_agent(environ: Mapping[str, str], log: Path) -> Program:
+    program = await Program.start("edge_agent", "run", environ=environ, log=log)
+    await eventually(lambda: "session opened" in program.output, within=30.0, what="the agent is online")
+    return program
