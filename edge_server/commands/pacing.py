@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from edge_server.commands.domain import ExecutionId, Outcome, State
 
@@ -47,8 +48,7 @@ class Portion:
         return self.count is not None and number > self.count
 
 
-@dataclass(frozen=True, kw_only=True)
-class PacedRow:
+class PacedRow(NamedTuple):
     """What the pacer knows of one execution."""
 
     id: ExecutionId
@@ -96,13 +96,14 @@ def decide(rows: Sequence[PacedRow], options: PaceOptions, now: datetime) -> Pac
     reason = _stop_reason(rows, options, now)
     if reason is not None:
         return PaceDecision(withhold=[row.id for row in pending], stop_reason=reason)
-    expired = [row for row in pending if row.queued_at is not None and now >= row.queued_at + options.expires]
-    waiting = [row for row in pending if row.is_queued and row not in expired]
+    queued = [(row, row.queued_at + options.expires) for row in pending if row.queued_at is not None]
+    expired = [row for row, expires_at in queued if now >= expires_at]
+    waiting = [row for row, expires_at in queued if now < expires_at]
     turn, next_batch_at = _turn(rows, options, now)
     under_way = sum(1 for row in rows if row.state in {State.SENT, State.RUNNING})
     room = max(0, options.fanout.limit(len(rows)) - under_way)
     ready = [*(row for row in waiting if row.is_reachable), *turn]
-    expiries = (row.queued_at + options.expires for row in waiting if row.queued_at is not None)
+    expiries = (expires_at for _, expires_at in queued if now < expires_at)
     moments = [options.deadline_at, next_batch_at, *expiries]
     return PaceDecision(
         start=[row.id for row in ready[:room]],

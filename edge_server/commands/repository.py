@@ -226,7 +226,9 @@ def finish(tx: Session, command_ids: Iterable[str], now: datetime) -> None:
     Locked before it is asked what is open: two admins that store its last two ends at the same moment would each see
     the other one's execution open, and nobody would close it.
     """
-    still_open = exists().where(ExecutionRow.command_id == CommandRow.id, _OPEN)
+    # From the last one on: they end about in their order, and whoever began with the first would look at all of them.
+    open_ones = select(ExecutionRow.id).where(ExecutionRow.command_id == CommandRow.id, _OPEN).correlate(CommandRow)
+    still_open = open_ones.order_by(ExecutionRow.position.desc()).limit(1).exists()
     for chunk in chunks(sorted(command_ids)):
         unfinished = select(CommandRow.id).where(CommandRow.id.in_(chunk), CommandRow.finished_at.is_(None))
         tx.execute(unfinished.order_by(CommandRow.id).with_for_update(key_share=True))

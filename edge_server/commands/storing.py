@@ -79,13 +79,24 @@ def _fold_starts(transitions: Sequence[Transition]) -> list[Transition]:
     """Start and end of a short process as one UPDATE: whatever an end may follow, its start may be in between."""
     starts = {item.execution_id: item for item in transitions if item.event is Event.START}
     ended = {item.execution_id for item in transitions if item.event is Event.REPORT} & starts.keys()
+    if not ended:
+        return list(transitions)
     return [
-        item._replace(values={**starts[item.execution_id].values, **item.values})
-        if item.event is Event.REPORT and item.execution_id in ended
-        else item
+        item if item.event is not Event.REPORT or item.execution_id not in ended else _with(item, starts)
         for item in transitions
         if item.event is not Event.START or item.execution_id not in ended
     ]
+
+
+def _with(end: Transition, starts: Mapping[ExecutionId, Transition]) -> Transition:
+    return Transition(
+        execution_id=end.execution_id,
+        command_id=end.command_id,
+        event=end.event,
+        values={**starts[end.execution_id].values, **end.values},
+        outputs=end.outputs,
+        only_if=end.only_if,
+    )
 
 
 def _stored(standing: _Standing | None, other_end: LiveExecution | None) -> Stored:
