@@ -146,9 +146,20 @@ class Reconciler:
 
     async def refresh(self) -> None:
         """Take over what others stored of the commands that are under way here: other admins, or a deleted node."""
+        await self._take_over_cancels()
         runs = [run for run in self._dispatcher.runs() if any(map(_may_have_changed, run.executions.values()))]
         for run in runs:
             await self._refresh_run(run)
+
+    async def _take_over_cancels(self) -> None:
+        """A cancel that another admin stored, or one that came before this admin knew that the command is stored."""
+        ids = [run.id for run in self._dispatcher.runs() if not run.is_cancelled]
+        if not ids:
+            return
+        for command_id in await self._db.read(lambda tx: repository.list_cancelled(tx, ids)):
+            run = self._dispatcher.find_run(CommandId(command_id))
+            if run is not None and not run.is_cancelled:
+                self._dispatcher.cancel(run)
 
     async def look_after_waiting(self) -> None:
         """With several admins: hand out here what the pacer elsewhere left to whoever has the node."""

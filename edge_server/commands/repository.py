@@ -133,6 +133,15 @@ def list_open_command_ids(tx: Session) -> Sequence[tuple[str, str]]:
     return [(command_id, admin_id) for command_id, admin_id in rows]
 
 
+def list_cancelled(tx: Session, command_ids: Sequence[str]) -> list[str]:
+    """Which of these commands were cancelled."""
+    found: list[str] = []
+    for chunk in chunks(command_ids):
+        query = select(CommandRow.id).where(CommandRow.id.in_(chunk), CommandRow.cancelled_at.is_not(None))
+        found += tx.scalars(query)
+    return found
+
+
 def list_for_nodes(tx: Session, known: Mapping[str, Collection[str]]) -> dict[str, list[ExecutionRow]]:
     """Node id → its executions that are open here or known there; `known` has the latter of each."""
     found: dict[str, ExecutionRow] = {}

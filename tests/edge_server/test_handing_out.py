@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy.orm import Session
 
+from edge_server.commands import repository
 from edge_server.commands.domain import FrozenExecution, State
 from edge_server.commands.freezing import freeze, hand_out
 from edge_server.commands.pacing import PaceOptions, Portion
@@ -105,3 +108,19 @@ async def test_what_was_stored_as_sent_and_never_was_is_handed_out_when_it_is_fo
     await site.admin._reconciler.adopt_orphans()
     await line.report((await line.ordered("start")).execution_id, end=ok())
     assert await ended(site, created.command_id) == {"edge01": "ok"}
+
+
+async def test_a_cancel_that_another_admin_stored_reaches_what_runs_here(
+    site: Installation, node: ScriptedNode
+) -> None:
+    line = await node.open()
+    created = await run_on(site, "edge01", shell="sleep 600")
+    started = await line.ordered("start")
+
+    def cancel_elsewhere(tx: Session) -> None:
+        command = repository.find(tx, created.command_id)
+        assert command is not None
+        repository.mark_cancelled(tx, command, datetime.now(UTC))
+
+    await site.admin.db.write(cancel_elsewhere)
+    assert (await line.ordered("stop")).execution_id == started.execution_id
