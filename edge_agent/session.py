@@ -23,7 +23,7 @@ DEFAULT_PING_INTERVAL = timedelta(seconds=15)
 DEFAULT_DEAD_AFTER = timedelta(seconds=45)
 FEATURES = (tunnel_frames.FEATURE,)
 """Optional abilities that hello names."""
-_STARTED_WAITS = 0.05
+_STARTED_WAITS = 0.2
 """Seconds that "started" waits for company: a short command's end goes into the same frame."""
 _SSH = frozenset({"ssh_answer", "ssh_acknowledgement", "ssh_end"})
 
