@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from edge_agent.executions.reports import Output, Report
 from edge_wire import tunnel_frames, version
 from edge_wire.channel import FRAME_LIMIT
 from edge_wire.errors import FrameInvalid, ProtocolUnsupported
@@ -33,7 +34,7 @@ class ExecutionOrders(Protocol):
 
     def inventory(self) -> list[pb.ExecutionInventory]: ...
 
-    def attach(self, send: Callable[[pb.ExecutionReport], None]) -> None: ...
+    def attach(self, send: Callable[[Report], None]) -> None: ...
 
     def detach(self) -> None: ...
 
@@ -94,7 +95,7 @@ class AgentSession:
             ssh=ssh.facts,
         )
         self._urgent: deque[pb.AgentFrame] = deque([pb.AgentFrame(hello=hello)])
-        self._reports: deque[pb.ExecutionReport] = deque()
+        self._reports: deque[Report] = deque()
         self._farewell: pb.Goodbye | None = None
         self._is_over = False
         self._wake = asyncio.Event()
@@ -185,9 +186,9 @@ class AgentSession:
         self._urgent.append(frame)
         self._wake.set()
 
-    def _report(self, report: pb.ExecutionReport) -> None:
+    def _report(self, report: Report) -> None:
         self._reports.append(report)
-        if report.HasField("started"):
+        if isinstance(report, pb.ExecutionReport) and report.HasField("started"):
             self._company_timer.within(_STARTED_WAITS)
         else:
             self._wake.set()
@@ -197,14 +198,20 @@ class AgentSession:
             return self._urgent.popleft()
         if not self._reports:
             return None
-        taken: list[pb.ExecutionReport] = []
+        frame = pb.AgentFrame()
+        taken = frame.reports.reports
         size = 0
         while self._reports:
-            size += self._reports[0].ByteSize() + 8
+            report = self._reports[0]
+            size += (report.size if isinstance(report, Output) else report.ByteSize()) + 8
             if taken and size > self._frame_limit // 2:
                 break
-            taken.append(self._reports.popleft())
-        return pb.AgentFrame(reports=pb.ExecutionReports(reports=taken))
+            if isinstance(report, Output):
+                report.write_to(taken.add())
+            else:
+                taken.append(report)
+            self._reports.popleft()
+        return frame
 
     async def _wait_or_ping(self) -> bool:
         """Wait until there is something to send; queues a ping after silence.

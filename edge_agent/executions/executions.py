@@ -30,12 +30,12 @@ from edge_wire.v1 import session_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-Send = Callable[[pb.ExecutionReport], None]
+Send = Callable[[reports.Report], None]
 
 _RUNNER_RETRY_SECONDS = 1.0
 _NOTHING_WANTED = 2**62
 """An offset from which on no output is asked for: the admin wants the end only."""
-_REPORTS: Mapping[str, Callable[[Message], pb.ExecutionReport]] = {
+_REPORTS: Mapping[str, Callable[[Message], reports.Report]] = {
     "output": reports.output,
     "gap": reports.gap,
     "stdin_wanted": reports.stdin_wanted,
@@ -408,14 +408,14 @@ class Executions:
             return
         self._report(live, reports.ended(live.entry))
 
-    def _report(self, live: Live, report: pb.ExecutionReport) -> None:
+    def _report(self, live: Live, report: reports.Report) -> None:
         if self._send is not None and live.reporting is not None:
             self._send(report)
 
     def _refuse(self, execution_id: str, error: EdgeError) -> None:
         self._send_if_attached(reports.refused(execution_id, error))
 
-    def _send_if_attached(self, report: pb.ExecutionReport) -> None:
+    def _send_if_attached(self, report: reports.Report) -> None:
         if self._send is not None:
             self._send(report)
 

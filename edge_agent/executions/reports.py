@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from edge_agent.executions import ends
 from edge_agent.executions.journal_records import Entry
@@ -17,17 +18,42 @@ _STREAMS: Mapping[str, command_pb2.OutputStream.ValueType] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """Some of what one wrote. It becomes part of a message when it is sent: each message in a message copies it."""
+
+    execution_id: str
+    stream: command_pb2.OutputStream.ValueType
+    offset: int
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of the report, or a few more."""
+        return len(self.data) + len(self.execution_id) + 32
+
+    def write_to(self, report: pb.ExecutionReport) -> None:
+        """Say it in an empty report."""
+        report.execution_id = self.execution_id
+        chunk = report.output
+        chunk.stream, chunk.offset, chunk.data = self.stream, self.offset, self.data
+
+
+Report = pb.ExecutionReport | Output
+"""What a session is told of executions."""
+
+
 def started(entry: Entry) -> pb.ExecutionReport:
     """Its process runs or ran."""
     assert entry.started is not None
     return pb.ExecutionReport(execution_id=entry.id, started=pb.ExecutionStarted(pid=entry.started["pid"]))
 
 
-def output(message: Message) -> pb.ExecutionReport:
+def output(message: Message) -> Output:
     """Some of what it wrote."""
     said = message.fields
-    chunk = command_pb2.OutputChunk(stream=_STREAMS[said["stream"]], offset=said["offset"], data=message.payload)
-    return pb.ExecutionReport(execution_id=said["id"], output=chunk)
+    stream = _STREAMS[said["stream"]]
+    return Output(execution_id=said["id"], stream=stream, offset=said["offset"], data=message.payload)
 
 
 def gap(message: Message) -> pb.ExecutionReport:

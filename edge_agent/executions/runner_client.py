@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import edge_agent
 from edge_agent.runner import protocol
@@ -18,6 +18,7 @@ from edge_wire.release import PROGRAM
 
 _CONNECT_SECONDS = 15.0
 _PROBE_SECONDS = 0.01
+_READ_BYTES = 1024 * 1024
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from edge_agent.runner.server import main; main()"
 
 
@@ -36,8 +37,7 @@ class RunnerClient:
         self._hidden = hidden
         self._told = told
         self._died = died
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._connection: _Connection | None = None
         self.is_retired = False
         """It was told to leave when it keeps nothing, and gets no more work."""
         self.is_outdated = False
@@ -51,27 +51,26 @@ class RunnerClient:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         deadline = asyncio.get_running_loop().time() + _CONNECT_SECONDS
         is_launched = False
-        decoder = protocol.Decoder()
         while True:
             try:
-                reader, self._writer = await self._open()
-                rest = await self._read_welcome(reader, decoder)
+                connection = await self._open()
                 break
             # A runner that is just dying takes a connection and resets it.
             except OSError:
-                decoder = protocol.Decoder()
                 if not is_launched:
                     await asyncio.to_thread(_launch, self._directory, runner_environment(self._hidden))
                     is_launched = True
                 if asyncio.get_running_loop().time() > deadline:
                     raise Internal(f"the runner does not answer in {self._directory}") from None
                 await asyncio.sleep(_PROBE_SECONDS)
-        self._reading = asyncio.create_task(self._read(reader, decoder, rest))
+        self._connection = connection
+        # Whoever connects settles first what the welcome said.
+        asyncio.get_running_loop().call_soon(connection.begin, self._told, self._died)
 
     @property
     def takes_work(self) -> bool:
         """Whether there is a runner that hears and stays."""
-        return self._reading is not None and not self._reading.done() and not self.is_retired
+        return self._connection is not None and self._connection.is_open and not self.is_retired
 
     def retire(self) -> None:
         """Have it leave once it keeps nothing; `died` is called then."""
@@ -80,33 +79,27 @@ class RunnerClient:
 
     def send(self, type_: str, payload: bytes = b"", **fields: Any) -> None:
         """Send one order; an order to a dead runner is void."""
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(protocol.encode(type_, payload, **fields))
+        if self._connection is not None:
+            self._connection.send(protocol.encode(type_, payload, **fields))
 
     async def close(self) -> None:
         """Leave; the runner goes on."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait({self._reading})
-        if self._writer is not None:
-            self._writer.close()
+        if self._connection is not None:
+            self._connection.leave()
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _open(self) -> _Connection:
         directory = os.open(self._directory, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return await asyncio.open_unix_connection(f"/proc/self/fd/{directory}/sock", limit=1024 * 1024)
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_unix_connection(_Connection, f"/proc/self/fd/{directory}/sock")
         finally:
             os.close(directory)
-
-    async def _read_welcome(self, reader: asyncio.StreamReader, decoder: protocol.Decoder) -> list[Message]:
-        while True:
-            data = await reader.read(64 * 1024)
-            if not data:
-                raise ConnectionResetError
-            messages = decoder.feed(data)
-            if messages:
-                self._take_welcome(messages[0].fields)
-                return messages[1:]
+        try:
+            self._take_welcome((await connection.welcome).fields)
+        except BaseException:
+            connection.leave()
+            raise
+        return connection
 
     def _take_welcome(self, said: Mapping[str, Any]) -> None:
         if protocol.agreed(said.get("protocols", [1])) is None:
@@ -115,19 +108,80 @@ class RunnerClient:
         self.instance_id = said["instance_id"]
         self.executions = {item["id"]: item for item in said["executions"]}
 
-    async def _read(self, reader: asyncio.StreamReader, decoder: protocol.Decoder, first: list[Message]) -> None:
-        messages = first
-        while True:
-            for message in messages:
+
+class _Connection(asyncio.BufferedProtocol):
+    """The socket: what arrives is read where it is decoded. Until `begin`, what follows the welcome waits."""
+
+    def __init__(self) -> None:
+        self.welcome: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        """Fails with ConnectionResetError."""
+        self.is_open = True
+        self._decoder = protocol.Decoder(_READ_BYTES)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: list[Message] = []
+        self._told: Callable[[Message], None] = self._waiting.append
+        self._died: Callable[[], None] | None = None
+        self._is_left = False
+
+    def begin(self, told: Callable[[Message], None], died: Callable[[], None]) -> None:
+        """Pass on what is said from the welcome on, and the end."""
+        if self._is_left:
+            return
+        self._told = told
+        for message in self._waiting:
+            told(message)
+        self._waiting = []
+        self._died = died
+        if not self.is_open:
+            died()
+
+    def send(self, data: bytes) -> None:
+        """Send; void when the runner is gone."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def leave(self) -> None:
+        """Close, and hear nothing more."""
+        self._is_left = True
+        self.is_open = False
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is there."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Where to read to."""
+        return self._decoder.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much was read."""
+        try:
+            messages = self._decoder.took(nbytes)
+        except protocol.ProtocolError:
+            self._end()
+            return
+        for message in messages:
+            if not self.welcome.done():
+                self.welcome.set_result(message)
+            elif not self._is_left:
                 self._told(message)
-            try:
-                data = await reader.read(256 * 1024)
-                messages = decoder.feed(data)
-            except (OSError, protocol.ProtocolError):
-                data = b""
-            if not data:
-                self._died()
-                return
+
+    def connection_lost(self, _reason: Exception | None) -> None:
+        """The runner is gone."""
+        self._end()
+
+    def _end(self) -> None:
+        if not self.is_open:
+            return
+        self.is_open = False
+        if self._transport is not None:
+            self._transport.close()
+        if not self.welcome.done():
+            self.welcome.set_exception(ConnectionResetError())
+        elif self._died is not None:
+            self._died()
 
 
 def runner_environment(hidden: Collection[str]) -> Mapping[str, str]:

@@ -6,18 +6,21 @@ Standard library only. Whatever an agent sends, what runs goes on: nonsense cost
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import selectors
 import socket
 import struct
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from edge_agent.runner import protocol
 from edge_agent.runner.protocol import Message
 
-_WRITE_LIMIT = 4 * 1024 * 1024
+_WRITE_LIMIT = 1024 * 1024
 """Bytes waiting for the agent above which no more output is sent."""
+_PIECES_AT_ONCE = 64
 _PEER = struct.Struct("3i")
 
 
@@ -28,7 +31,10 @@ class AgentLink:
         self._selector = selector
         self._connection: socket.socket | None = None
         self._decoder = protocol.Decoder()
-        self._outgoing = bytearray()
+        self._outgoing: deque[memoryview] = deque()
+        self._outgoing_size = 0
+        self._events = selectors.EVENT_READ
+        """What the selector was asked for."""
 
     @property
     def is_there(self) -> bool:
@@ -38,7 +44,7 @@ class AgentLink:
     @property
     def has_room(self) -> bool:
         """Whether the agent takes what it is sent."""
-        return len(self._outgoing) < _WRITE_LIMIT
+        return self._outgoing_size < _WRITE_LIMIT
 
     def is_mine(self, connection: object) -> bool:
         """Whether this is the agent's connection."""
@@ -48,7 +54,8 @@ class AgentLink:
         """This is the agent from now on; the caller dropped the earlier one."""
         connection.setblocking(False)
         self._connection = connection
-        self._selector.register(connection, selectors.EVENT_READ, None)
+        self._events = selectors.EVENT_READ
+        self._selector.register(connection, self._events, None)
 
     def drop(self) -> None:
         """Let the agent go."""
@@ -58,6 +65,7 @@ class AgentLink:
         self._connection = None
         self._decoder = protocol.Decoder()
         self._outgoing.clear()
+        self._outgoing_size = 0
 
     def receive(self, mask: int) -> Sequence[Message] | None:
         """Write what waits and read what is there; None when the agent left. Raises OSError, ProtocolError."""
@@ -73,17 +81,33 @@ class AgentLink:
         """Say something; without an agent it is void."""
         if self._connection is None:
             return
-        self._outgoing += protocol.encode(type_, payload, **fields)
-        with contextlib.suppress(OSError):
-            self._flush()
+        is_waiting = bool(self._outgoing)
+        for piece in (protocol.encode_front(type_, payload, fields), payload):
+            if piece:
+                self._outgoing.append(memoryview(piece))
+                self._outgoing_size += len(piece)
+        if not is_waiting:  # otherwise the selector says when there is room
+            with contextlib.suppress(OSError):
+                self._flush()
 
     def _flush(self) -> None:
         assert self._connection is not None
         with contextlib.suppress(BlockingIOError):
-            sent = self._connection.send(self._outgoing)
-            del self._outgoing[:sent]
+            while self._outgoing:
+                self._drop_sent(self._connection.sendmsg(itertools.islice(self._outgoing, _PIECES_AT_ONCE)))
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
-        self._selector.modify(self._connection, events, None)
+        if events != self._events:
+            self._events = events
+            self._selector.modify(self._connection, events, None)
+
+    def _drop_sent(self, size: int) -> None:
+        self._outgoing_size -= size
+        while size:
+            first = self._outgoing.popleft()
+            if len(first) > size:
+                self._outgoing.appendleft(first[size:])
+                return
+            size -= len(first)
 
 
 def is_allowed(connection: socket.socket) -> bool:

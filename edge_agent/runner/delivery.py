@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from edge_agent.runner.agent_link import AgentLink
-from edge_agent.runner.execution import CHUNK, STREAMS, Execution, StreamName
+from edge_agent.runner.execution import CHUNK, MESSAGE, STREAMS, Execution, StreamName
 
 
 class Delivery:
@@ -77,7 +77,7 @@ class Delivery:
     def _send_chunk(self, execution: Execution, name: StreamName) -> None:
         output = execution.outputs[name]
         assert execution.credit is not None
-        offset, data = output.spool.read(output.sent, min(CHUNK, execution.credit - execution.credited))
+        offset, data = output.spool.read(output.sent, min(MESSAGE, execution.credit - execution.credited))
         if offset > output.sent:
             output.has_gap = True
             self._link.send(

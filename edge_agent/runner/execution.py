@@ -21,6 +21,9 @@ StreamName = Literal["stdout", "stderr"]
 STREAMS: tuple[StreamName, ...] = ("stdout", "stderr")
 
 CHUNK = 64 * 1024
+"""So much is sent at once without waiting for more."""
+MESSAGE = 256 * 1024
+"""Bytes of output in one message to the agent at most: what is sent one by one costs more than what it carries."""
 _GATHER_SECONDS = 0.02
 _TERMINAL_GATHER_SECONDS = 0.002
 """Somebody waits for what they typed to appear."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,37 +43,82 @@ def agreed(theirs: Collection[int]) -> int | None:
 
 def encode(type_: str, payload: bytes = b"", **fields: Any) -> bytes:
     """One message as bytes."""
+    return encode_front(type_, payload, fields) + payload
+
+
+def encode_front(type_: str, payload: bytes, fields: Mapping[str, Any]) -> bytes:
+    """What comes before the payload: whoever can send both one after the other need not copy a large one."""
     header = json.dumps({"type": type_, **fields}, separators=(",", ":"), ensure_ascii=True).encode()
-    return _LENGTHS.pack(len(header), len(payload)) + header + payload
+    return _LENGTHS.pack(len(header), len(payload)) + header
 
 
 class Decoder:
-    """Bytes in, messages out, however they are cut."""
+    """Bytes in, messages out, however they are cut.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
+    Whoever can read into memory reads into `room` and says how much it was, which copies a payload once.
+    """
+
+    def __init__(self, size: int = 4096) -> None:
+        """`size` bytes are read at once; the memory grows to a message that is larger, and shrinks again."""
+        self._size = size
+        self._memory = memoryview(bytearray(size))
+        self._start = self._end = 0
+        """What was read and not taken yet."""
 
     def feed(self, data: bytes) -> list[Message]:
         """Take bytes and return what is complete. Raises ProtocolError."""
-        self._buffer += data
+        found: list[Message] = []
+        rest = memoryview(data)
+        while rest:
+            room = self.room()
+            part = rest[: len(room)]
+            room[: len(part)] = part
+            found += self.took(len(part))
+            rest = rest[len(part) :]
+        return found
+
+    def room(self) -> memoryview:
+        """Where the next bytes may be written; never empty."""
+        return self._memory[self._end :]
+
+    def took(self, size: int) -> list[Message]:
+        """So many bytes were written to `room`: return what is complete. Raises ProtocolError."""
+        self._end += size
         found: list[Message] = []
         while (message := self._take()) is not None:
             found.append(message)
         return found
 
     def _take(self) -> Message | None:
-        if len(self._buffer) < _LENGTHS.size:
+        held = self._memory[self._start : self._end]
+        if len(held) < _LENGTHS.size:
+            self._make_room(_LENGTHS.size)
             return None
-        header_size, payload_size = _LENGTHS.unpack_from(self._buffer)
+        header_size, payload_size = _LENGTHS.unpack_from(held)
         if header_size > HEADER_LIMIT or payload_size > PAYLOAD_LIMIT:
             raise ProtocolError("a message is too large")
         end = _LENGTHS.size + header_size + payload_size
-        if len(self._buffer) < end:
+        if len(held) < end:
+            self._make_room(end)
             return None
-        header = bytes(self._buffer[_LENGTHS.size : _LENGTHS.size + header_size])
-        payload = bytes(self._buffer[_LENGTHS.size + header_size : end])
-        del self._buffer[:end]
+        header = bytes(held[_LENGTHS.size : _LENGTHS.size + header_size])
+        payload = bytes(held[_LENGTHS.size + header_size : end])
+        self._start += end
         return _to_message(header, payload)
+
+    def _make_room(self, size: int) -> None:
+        """See to it that the message that begins here, of this size, fits behind what is held of it."""
+        held = self._end - self._start
+        if held and self._start + size <= len(self._memory):
+            return
+        size = max(size, self._size)
+        if size != len(self._memory):
+            larger = memoryview(bytearray(size))
+            larger[:held] = self._memory[self._start : self._end]
+            self._memory = larger
+        else:
+            self._memory[:held] = bytes(self._memory[self._start : self._end])
+        self._start, self._end = 0, held
 
 
 def _to_message(header: bytes, payload: bytes) -> Message:

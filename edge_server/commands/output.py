@@ -114,12 +114,16 @@ class KeptOutput:
                 yield start + skipped, bytes(data[skipped:])
 
     def _add_to_tail(self, offset: int, data: bytes) -> None:
+        if len(data) >= self._half:  # nothing of what was there is left
+            self._tail[:] = data if len(data) == self._half else data[-self._half :]
+            self._tail_offset = offset + len(data) - len(self._tail)
+            return
         if not self._tail:
             self._tail_offset = offset
         self._tail += data
         surplus = len(self._tail) - self._half
         # Cutting at each byte too many would copy the tail for every chunk.
-        if surplus > self._half or (surplus > 0 and len(data) >= self._half):
+        if surplus > self._half:
             del self._tail[:surplus]
             self._tail_offset += surplus
 

@@ -34,11 +34,12 @@ class OutputFlow:
         credit = execution.credit
         if credit is None or chunk.stream not in STREAMS:
             return
-        credit.receive(len(chunk.data))
+        output = run.read_output(execution, chunk)
+        credit.receive(len(output.data))
         if credit.is_overrun:
             session.say_goodbye("credit_exceeded", "more output was sent than was granted")
-        elif chunk.offset <= _OFFSET_LIMIT:
-            run.take_output(execution, chunk, partial(self._delivered, execution, credit))
+        elif output.offset <= _OFFSET_LIMIT:
+            run.take_output(execution, output, partial(self._delivered, execution, credit))
 
     def skip(self, execution: LiveExecution, gap: pb.OutputGap) -> None:
         """The node says that bytes will never come."""

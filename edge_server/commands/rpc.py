@@ -40,7 +40,7 @@ class CommandServicer:
         yield pb.WatchCommandResponse(accepted=_to_created(accepted))
         options = WatchOptions(follows=not request.no_follow, has_output=not request.without_output)
         async for response in _follow(run, run.watch(request.cursors, options), visible):
-            yield response
+            yield response.watch
 
     async def Cancel(self, call: Call, request: pb.CancelCommandRequest) -> pb.CancelCommandResponse:
         withheld, running = await self._commands.cancel(call.caller, request.command_id)
@@ -82,7 +82,9 @@ class CommandServicer:
             forget = stdin.on_acknowledged(watcher.note_stdin) if stdin is not None else None
             try:
                 async for response in _follow(run, watcher, visible):
-                    yield pb.ExecResponse(watch=response, stdin_offset=watcher.take_stdin())
+                    if (offset := watcher.take_stdin()) is not None:
+                        response.stdin_offset = offset
+                    yield response
             finally:
                 listener.cancel()
                 if forget is not None:
@@ -114,17 +116,15 @@ class CommandServicer:
             watcher.fail(error)
 
 
-async def _follow(
-    run: CommandRun, watcher: Watcher, visible: Collection[str]
-) -> AsyncGenerator[pb.WatchCommandResponse, None]:
-    """What happens to a command, as far as the caller may see it."""
+async def _follow(run: CommandRun, watcher: Watcher, visible: Collection[str]) -> AsyncGenerator[pb.ExecResponse, None]:
+    """What happens to a command, as far as the caller may see it; Watch answers with what is in `watch`."""
     is_all_visible = len(visible) == len(run.executions)
     try:
         while (response := await watcher.next_batch()) is not None:
             if not is_all_visible:
-                _confine(response, run, visible)
+                _confine(response.watch, run, visible)
             yield response
-            if response.HasField("finished") or response.up_to_date:
+            if response.watch.HasField("finished") or response.watch.up_to_date:
                 return
     finally:
         run.unwatch(watcher)

@@ -14,7 +14,7 @@ from edge_server.commands.domain import CommandId, ExecutionId, Outcome, State, 
 from edge_server.commands.output import LARGEST_HALF, KeptOutput
 from edge_server.commands.pacing import PaceDecision, PacedRow, StopReason, decide
 from edge_server.commands.transition import StoredOutput
-from edge_server.commands.watch import Delivery, Watcher, WatchOptions
+from edge_server.commands.watch import Delivery, Output, Watcher, WatchOptions
 from edge_server.nodes.domain import NodeId
 from edge_wire.credit import CreditWindow
 from edge_wire.timestamps import from_duration, to_timestamp
@@ -237,16 +237,18 @@ class CommandRun:
             event.contact.SetInParent()
         self._push(event)
 
-    def take_output(self, execution: LiveExecution, chunk: pb.OutputChunk, delivered: Callable[[int], None]) -> None:
+    def read_output(self, execution: LiveExecution, chunk: pb.OutputChunk) -> Output:
+        """A chunk that came, read once: each look at the bytes in a message copies them."""
+        return self._output(execution, chunk.stream, chunk.offset, chunk.data)
+
+    def take_output(self, execution: LiveExecution, output: Output, delivered: Callable[[int], None]) -> None:
         """Keep a chunk and pass it on; `delivered` is called when every watcher took it."""
-        fresh = execution.output(chunk.stream).add(chunk.offset, chunk.data)
-        delivery = Delivery(len(chunk.data), delivered)
+        fresh = execution.output(output.stream).add(output.offset, output.data)
+        delivery = Delivery(len(output.data), delivered)
         if fresh:
-            event = self._event(execution)
-            start = chunk.offset + len(chunk.data) - len(fresh)
-            event.output.CopyFrom(pb.OutputChunk(stream=chunk.stream, offset=start, data=fresh))
+            rest = output if len(fresh) == len(output.data) else output.cut(output.end - len(fresh))
             for watcher in self._watchers:
-                watcher.push_output(event, delivery)
+                watcher.push_output(rest, delivery)
         delivery.take()
 
     def take_stored_output(self, execution: LiveExecution, stored: LiveExecution) -> None:
@@ -257,10 +259,9 @@ class CommandRun:
                 continue
             execution.outputs[stream] = kept
             for start, data in kept.pieces(known):
-                event = self._event(execution)
-                event.output.CopyFrom(pb.OutputChunk(stream=stream, offset=start, data=data))
+                output = self._output(execution, stream, start, data)
                 for watcher in self._watchers:
-                    watcher.push_output(event, None)
+                    watcher.push_output(output, None)
 
     def finish_if_over(self) -> bool:
         """Tell watchers the last word when every end is in the database."""
@@ -295,9 +296,7 @@ class CommandRun:
                 watcher.start_at(execution.id, stream, offset)
             kept = execution.outputs.get(stream)
             for start, data in kept.pieces(offset) if kept is not None else ():
-                event = self._event(execution)
-                event.output.CopyFrom(pb.OutputChunk(stream=stream, offset=start, data=data))
-                watcher.push_output(event, None)
+                watcher.push_output(self._output(execution, stream, start, data), None)
         if execution.is_no_contact_told:
             event = self._event(execution)
             event.no_contact.SetInParent()
@@ -325,6 +324,10 @@ class CommandRun:
 
     def _event(self, execution: LiveExecution) -> pb.CommandEvent:
         return pb.CommandEvent(execution_id=execution.id, time=to_timestamp(self._now()))
+
+    def _output(self, execution: LiveExecution, stream: pb.OutputStream.ValueType, offset: int, data: bytes) -> Output:
+        time = to_timestamp(self._now())
+        return Output(execution_id=execution.id, time=time, stream=stream, offset=offset, data=data)
 
     def _push(self, event: pb.CommandEvent) -> None:
         for watcher in self._watchers:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from edge_wire.lazy_timer import LazyTimer
 from edge_wire.v1 import command_pb2 as pb
@@ -33,6 +35,34 @@ class WatchOptions:
     has_output: bool = True
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """Bytes of one stream. They become part of a message when it is sent: each message in a message copies them."""
+
+    execution_id: str
+    time: Timestamp | None = None
+    stream: pb.OutputStream.ValueType
+    offset: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """Offset of the byte behind them."""
+        return self.offset + len(self.data)
+
+    def cut(self, offset: int) -> Output:
+        """What is left of them from an offset on."""
+        return replace(self, offset=offset, data=self.data[offset - self.offset :])
+
+    def write_to(self, event: pb.CommandEvent) -> None:
+        """Say it in an empty event."""
+        event.execution_id = self.execution_id
+        if self.time is not None:
+            event.time.CopyFrom(self.time)
+        chunk = event.output
+        chunk.stream, chunk.offset, chunk.data = self.stream, self.offset, self.data
+
+
 class Delivery:
     """One chunk on its way to all watchers; calls back when the last one took it."""
 
@@ -54,7 +84,7 @@ class Delivery:
 
 @dataclass
 class _Item:
-    event: pb.CommandEvent
+    told: pb.CommandEvent | Output
     delivery: Delivery | None = None
 
 
@@ -90,21 +120,20 @@ class Watcher:
             self._fill_to(event, pb.OUTPUT_STREAM_STDERR, event.end.stderr_bytes)
         self._put(_Item(event), is_urgent=is_urgent)
 
-    def push_output(self, event: pb.CommandEvent, delivery: Delivery | None) -> None:
+    def push_output(self, output: Output, delivery: Delivery | None) -> None:
         """Give it a chunk; what it knows already is left out, what is missing before it becomes a gap."""
-        chunk = event.output
-        key = (event.execution_id, chunk.stream)
+        key = (output.execution_id, output.stream)
         expected = self._offsets.get(key, 0)
-        if chunk.offset + len(chunk.data) <= expected or not self.options.has_output or self._passes_over():
+        if output.end <= expected or not self.options.has_output or self._passes_over():
             return
-        if chunk.offset > expected:
-            self._put(_Item(_gap(event, chunk.stream, expected, chunk.offset)))
-        elif chunk.offset < expected:
-            event = _cut(event, expected)
-        self._offsets[key] = chunk.offset + len(chunk.data)
+        if output.offset > expected:
+            self._put(_Item(_gap(output, output.stream, expected, output.offset)))
+        elif output.offset < expected:
+            output = output.cut(expected)
+        self._offsets[key] = output.end
         if delivery is not None:
             delivery.share()
-        self._put(_Item(event, delivery))
+        self._put(_Item(output, delivery))
 
     def finish(self, finished: pb.CommandFinished) -> None:
         """Nothing follows."""
@@ -131,26 +160,26 @@ class Watcher:
         offset, self._stdin_offset = self._stdin_offset, None
         return offset
 
-    async def next_batch(self) -> pb.WatchCommandResponse | None:
-        """What to send next, empty when only stdin was noted; None after the last word.
+    async def next_batch(self) -> pb.ExecResponse | None:
+        """What to send next in its `watch`, empty when only stdin was noted; None after the last word.
 
         Raises what `fail` was given.
         """
         while True:
             if self._items:
-                return pb.WatchCommandResponse(events=self._take())
+                return self._take()
             if self._failure is not None:
                 raise self._failure
             if self._stdin_offset is not None and not self._is_closed:
-                return pb.WatchCommandResponse()
+                return pb.ExecResponse(watch=pb.WatchCommandResponse())
             if self._is_closed:
                 return None
             if self._is_up_to_date:
                 self._is_closed = True
-                return pb.WatchCommandResponse(up_to_date=True)
+                return pb.ExecResponse(watch=pb.WatchCommandResponse(up_to_date=True))
             if self._finished is not None:
                 finished, self._is_closed = self._finished, True
-                return pb.WatchCommandResponse(finished=finished)
+                return pb.ExecResponse(watch=pb.WatchCommandResponse(finished=finished))
             self._wake.clear()
             await self._wake.wait()
 
@@ -168,16 +197,16 @@ class Watcher:
         kept: deque[_Item] = deque()
         gaps: dict[Stream, pb.OutputGap] = {}
         for item in self._items:
-            missing = _missing(item.event)
+            missing = _missing(item.told)
             if missing is None:
                 kept.append(item)
                 continue
-            known = gaps.get((item.event.execution_id, missing.stream))
+            known = gaps.get((item.told.execution_id, missing.stream))
             if known is not None:
                 known.to_offset = missing.to_offset  # a stream's pieces follow each other without a hole
                 continue
-            event = _gap(item.event, missing.stream, missing.from_offset, missing.to_offset)
-            gaps[item.event.execution_id, missing.stream] = event.gap
+            event = _gap(item.told, missing.stream, missing.from_offset, missing.to_offset)
+            gaps[item.told.execution_id, missing.stream] = event.gap
             kept.append(_Item(event))
         given_up, self._items = list(self._items), kept
         self._release(given_up)
@@ -185,18 +214,22 @@ class Watcher:
     def _passes_over(self) -> bool:
         return not self.is_exact and bool(self._items) and self.clock() - self._progress_at > STALL_SECONDS
 
-    def _take(self) -> list[pb.CommandEvent]:
+    def _take(self) -> pb.ExecResponse:
         self._progress_at = self.clock()
-        events: list[pb.CommandEvent] = []
+        response = pb.ExecResponse()
+        events = response.watch.events
         size = 0
         taken: list[_Item] = []
-        while self._items and len(events) < _BATCH_EVENTS and size < _BATCH_BYTES:
+        while self._items and len(taken) < _BATCH_EVENTS and size < _BATCH_BYTES:
             item = self._items.popleft()
-            events.append(item.event)
             taken.append(item)
-            size += len(item.event.output.data)
+            if isinstance(item.told, Output):
+                item.told.write_to(events.add())
+                size += len(item.told.data)
+            else:
+                events.append(item.told)
         self._release(taken)
-        return events
+        return response
 
     def _release(self, items: list[_Item]) -> None:
         for item in items:
@@ -219,22 +252,13 @@ class Watcher:
             self._company_timer.within(_COMPANY_SECONDS)
 
 
-def _missing(event: pb.CommandEvent) -> pb.OutputGap | None:
-    """The bytes that are missing when this event's output is given up; None when it is not about output."""
-    kind = event.WhichOneof("event")
-    if kind == "output":
-        chunk = event.output
-        return pb.OutputGap(stream=chunk.stream, from_offset=chunk.offset, to_offset=chunk.offset + len(chunk.data))
-    return event.gap if kind == "gap" else None
+def _missing(told: pb.CommandEvent | Output) -> pb.OutputGap | None:
+    """The bytes that are missing when this output is given up; None when it is not about output."""
+    if isinstance(told, Output):
+        return pb.OutputGap(stream=told.stream, from_offset=told.offset, to_offset=told.end)
+    return told.gap if told.HasField("gap") else None
 
 
-def _gap(like: pb.CommandEvent, stream: pb.OutputStream.ValueType, start: int, end: int) -> pb.CommandEvent:
+def _gap(like: pb.CommandEvent | Output, stream: pb.OutputStream.ValueType, start: int, end: int) -> pb.CommandEvent:
     gap = pb.OutputGap(stream=stream, from_offset=start, to_offset=end)
     return pb.CommandEvent(execution_id=like.execution_id, time=like.time, gap=gap)
-
-
-def _cut(event: pb.CommandEvent, offset: int) -> pb.CommandEvent:
-    chunk = event.output
-    data = chunk.data[offset - chunk.offset :]
-    output = pb.OutputChunk(stream=chunk.stream, offset=offset, data=data)
-    return pb.CommandEvent(execution_id=event.execution_id, time=event.time, output=output)

@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_agent.executions.executions import Executions
 from edge_agent.executions.journal import Journal
+from edge_agent.executions.reports import Report
 from edge_agent.runner import leftovers
 from edge_agent.settings import HIDDEN
 from edge_wire.v1 import command_pb2
@@ -20,6 +21,15 @@ from tests.edge_agent.processes import ALL, is_alive, kill, new_id, working_on
 from tests.support.eventually import eventually
 
 STDOUT, STDERR = command_pb2.OUTPUT_STREAM_STDOUT, command_pb2.OUTPUT_STREAM_STDERR
+
+
+def as_message(report: Report) -> pb.ExecutionReport:
+    """A report as a frame carries it."""
+    if isinstance(report, pb.ExecutionReport):
+        return report
+    message = pb.ExecutionReport()
+    report.write_to(message)
+    return message
 
 
 class Node:
@@ -67,7 +77,8 @@ class Node:
     def attach(self) -> None:
         """A new session."""
         self.reports = []
-        self.executions.attach(self.reports.append)
+        reports = self.reports
+        self.executions.attach(lambda report: reports.append(as_message(report)))
 
     def kill_runner(self) -> int:
         pid = self.runner_pid

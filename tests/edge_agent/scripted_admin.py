@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 
 from edge_agent.app import AgentApp
+from edge_agent.executions.reports import Report
 from edge_agent.identity import Identity, load_identity, save_identity
 from edge_agent.session import AgentSession
 from edge_agent.settings import Settings
@@ -43,13 +44,13 @@ class NoExecutions:
 
     def __init__(self, *inventory: pb.ExecutionInventory) -> None:
         self._inventory = list(inventory)
-        self.send: Callable[[pb.ExecutionReport], None] | None = None
+        self.send: Callable[[Report], None] | None = None
         self.orders: list[pb.ExecutionOrder] = []
 
     def inventory(self) -> list[pb.ExecutionInventory]:
         return self._inventory
 
-    def attach(self, send: Callable[[pb.ExecutionReport], None]) -> None:
+    def attach(self, send: Callable[[Report], None]) -> None:
         self.send = send
 
     def detach(self) -> None:

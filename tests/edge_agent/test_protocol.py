@@ -40,6 +40,21 @@ def test_messages_arrive_as_they_were_sent_wherever_the_bytes_are_cut(said: list
     assert heard == said
 
 
+@given(said=st.lists(messages, max_size=5), size=st.integers(1, 64), cuts=st.lists(st.integers(1, 90), max_size=40))
+def test_messages_arrive_as_they_were_sent_however_little_memory_they_are_read_into(
+    said: list[Message], size: int, cuts: list[int]
+) -> None:
+    data = b"".join(encode(message.type, message.payload, **message.fields) for message in said)
+    decoder, heard = Decoder(size), list[Message]()
+    for cut in [*cuts, *[90] * len(data)]:
+        room = decoder.room()
+        assert len(room) > 0
+        part, data = data[: min(cut, len(room))], data[min(cut, len(room)) :]
+        room[: len(part)] = part
+        heard += decoder.took(len(part))
+    assert heard == said
+
+
 def test_a_message_is_told_with_its_last_byte_and_not_before() -> None:
     decoder = Decoder()
     data = encode("output", b"hi", id="7", offset=0)

@@ -48,7 +48,7 @@ async def test_a_watcher_that_takes_again_after_a_stall_gets_a_gap_and_then_what
     assert source.held == 0
     first = await watcher.next_batch()
     assert first is not None
-    assert [(event.gap.from_offset, event.gap.to_offset) for event in first.events[1:]] == [(0, 3)]
+    assert [(event.gap.from_offset, event.gap.to_offset) for event in first.watch.events[1:]] == [(0, 3)]
     source.write(3)
     assert await all_told(watcher) == [("gap", 3, 6), (6, b"ghi")]
 
@@ -182,7 +182,7 @@ async def play(watcher: Watcher, clock: Stopwatch, steps: list[tuple[str, int]])
             watcher.shed_if_stalled()
         elif source.held:
             response = await watcher.next_batch()
-            told += in_short(response.events) if response else []
+            told += in_short(response.watch.events) if response else []
     watcher.push(end(stdout=source.written))
     return source, told + await all_told(watcher)
 

@@ -39,7 +39,7 @@ async def test_the_last_word_comes_after_everything_else_and_nothing_follows_it(
     first, second = await watcher.next_batch(), await watcher.next_batch()
     assert first is not None
     assert second is not None
-    assert (in_short(first.events), second.finished.counts.ok) == ([("end", "e1")], 1)
+    assert (in_short(first.watch.events), second.watch.finished.counts.ok) == ([("end", "e1")], 1)
     assert await watcher.next_batch() is None
 
 
@@ -50,8 +50,8 @@ async def test_a_watcher_with_nothing_to_take_waits_for_the_next_event() -> None
     assert not waiting.done()
     watcher.push(running())
     response = await eventually(lambda: waiting.done() and waiting.result(), what="the event")
-    assert isinstance(response, pb.WatchCommandResponse)
-    assert in_short(response.events) == [("state", "e1")]
+    assert isinstance(response, pb.ExecResponse)
+    assert in_short(response.watch.events) == [("state", "e1")]
 
 
 async def test_a_failure_comes_after_what_was_told_before_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edge_server.commands.watch import Watcher
+from edge_server.commands.watch import Output, Watcher
 from edge_wire.v1 import command_pb2 as pb
 
 STDOUT, STDERR = pb.OUTPUT_STREAM_STDOUT, pb.OUTPUT_STREAM_STDERR
@@ -21,9 +21,9 @@ class Stopwatch:
         return self.seconds
 
 
-def output(offset: int, data: bytes, *, stream: pb.OutputStream.ValueType = STDOUT, of: str = "e1") -> pb.CommandEvent:
+def output(offset: int, data: bytes, *, stream: pb.OutputStream.ValueType = STDOUT, of: str = "e1") -> Output:
     """A chunk of output."""
-    return pb.CommandEvent(execution_id=of, output=pb.OutputChunk(stream=stream, offset=offset, data=data))
+    return Output(execution_id=of, stream=stream, offset=offset, data=data)
 
 
 def running(of: str = "e1") -> pb.CommandEvent:
@@ -54,8 +54,8 @@ async def batches(watcher: Watcher) -> list[Sequence[pb.CommandEvent]]:
     """Everything that it is told until the last word."""
     watcher.finish(pb.CommandFinished())
     taken: list[Sequence[pb.CommandEvent]] = []
-    while (response := await watcher.next_batch()) is not None and not response.HasField("finished"):
-        taken.append(response.events)
+    while (response := await watcher.next_batch()) is not None and not response.watch.HasField("finished"):
+        taken.append(response.watch.events)
     return taken
 
 
