@@ -452,7 +452,7 @@ class Dispatcher:
         """Bind an execution to a session with fresh credit; returns the first grant."""
         execution.attached_epoch = session.epoch
         self.feeds.detached(execution)
-        return self._flow.open(execution, sharing=len(self._by_id))
+        return self._flow.open(execution)
 
     def _regain_contact(self, run: CommandRun, execution: LiveExecution) -> None:
         execution.out_of_contact_since = None

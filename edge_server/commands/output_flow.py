@@ -7,12 +7,10 @@ from functools import partial
 from edge_server.commands.run import STREAMS, CommandRun, LiveExecution
 from edge_server.sessions.registry import SessionRegistry
 from edge_server.sessions.session import NodeSession
-from edge_wire.credit import INITIAL_WINDOW, LARGEST_WINDOW, CreditWindow
+from edge_wire.credit import CreditBudget, CreditWindow
 from edge_wire.v1 import command_pb2 as pb
 from edge_wire.v1 import session_pb2 as session_pb
 
-BUDGET = 256 * 1024 * 1024
-"""Bytes of output that all executions together may have under way."""
 _OFFSET_LIMIT = 2**62
 """No process writes as much; a node that says so is not believed."""
 
@@ -22,11 +20,11 @@ class OutputFlow:
 
     def __init__(self, registry: SessionRegistry) -> None:
         self._registry = registry
+        self._budget = CreditBudget()
 
-    def open(self, execution: LiveExecution, *, sharing: int) -> int:
-        """Fresh credit for a session; `sharing` executions have the budget. Returns the first grant."""
-        largest = max(INITIAL_WINDOW, min(LARGEST_WINDOW, BUDGET // max(1, sharing)))
-        execution.credit = CreditWindow(largest=largest)
+    def open(self, execution: LiveExecution) -> int:
+        """Fresh credit for a session. Returns the first grant."""
+        execution.credit = CreditWindow(budget=self._budget)
         return execution.credit.granted
 
     def take(self, session: NodeSession, run: CommandRun, execution: LiveExecution, chunk: pb.OutputChunk) -> None:
