@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_agent.runner import protocol
+from edge_agent.runner.execution import MESSAGE
 from edge_agent.runner.protocol import Message
 
 _WRITE_LIMIT = 1024 * 1024
 """Bytes waiting for the agent above which no more output is sent."""
 _PIECES_AT_ONCE = 64
+_SPARE_BUFFERS = 4
 _PEER = struct.Struct("3i")
 
 
@@ -31,7 +33,9 @@ class AgentLink:
         self._selector = selector
         self._connection: socket.socket | None = None
         self._decoder = protocol.Decoder()
-        self._outgoing: deque[memoryview] = deque()
+        self._outgoing: deque[tuple[memoryview, bytearray | None]] = deque()
+        """Each with the buffer that is free again when it is sent."""
+        self._spare: list[bytearray] = []
         self._outgoing_size = 0
         self._events = selectors.EVENT_READ
         """What the selector was asked for."""
@@ -77,15 +81,26 @@ class AgentLink:
         data = self._connection.recv(256 * 1024)
         return self._decoder.feed(data) if data else None
 
-    def send(self, type_: str, payload: bytes = b"", **fields: Any) -> None:
+    def buffer(self) -> bytearray:
+        """Memory for a payload of up to MESSAGE bytes, which `send_from` takes. Used again, because the kernel clears
+        new memory before it gives it."""
+        return self._spare.pop() if self._spare else bytearray(MESSAGE)
+
+    def send(self, type_: str, **fields: Any) -> None:
         """Say something; without an agent it is void."""
+        self._queue([(memoryview(protocol.encode_front(type_, 0, fields)), None)])
+
+    def send_from(self, buffer: bytearray, size: int, type_: str, **fields: Any) -> None:
+        """The same with a payload: the first bytes of a buffer of `buffer`, which is not the caller's any more."""
+        front = memoryview(protocol.encode_front(type_, size, fields))
+        self._queue([(front, None), (memoryview(buffer)[:size], buffer)])
+
+    def _queue(self, pieces: Sequence[tuple[memoryview, bytearray | None]]) -> None:
         if self._connection is None:
             return
         is_waiting = bool(self._outgoing)
-        for piece in (protocol.encode_front(type_, payload, fields), payload):
-            if piece:
-                self._outgoing.append(memoryview(piece))
-                self._outgoing_size += len(piece)
+        self._outgoing += pieces
+        self._outgoing_size += sum(len(piece) for piece, _ in pieces)
         if not is_waiting:  # otherwise the selector says when there is room
             with contextlib.suppress(OSError):
                 self._flush()
@@ -94,7 +109,8 @@ class AgentLink:
         assert self._connection is not None
         with contextlib.suppress(BlockingIOError):
             while self._outgoing:
-                self._drop_sent(self._connection.sendmsg(itertools.islice(self._outgoing, _PIECES_AT_ONCE)))
+                pieces = [piece for piece, _ in itertools.islice(self._outgoing, _PIECES_AT_ONCE)]
+                self._drop_sent(self._connection.sendmsg(pieces))
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
         if events != self._events:
             self._events = events
@@ -103,11 +119,13 @@ class AgentLink:
     def _drop_sent(self, size: int) -> None:
         self._outgoing_size -= size
         while size:
-            first = self._outgoing.popleft()
+            first, buffer = self._outgoing.popleft()
             if len(first) > size:
-                self._outgoing.appendleft(first[size:])
+                self._outgoing.appendleft((first[size:], buffer))
                 return
             size -= len(first)
+            if buffer is not None and len(self._spare) < _SPARE_BUFFERS:
+                self._spare.append(buffer)
 
 
 def is_allowed(connection: socket.socket) -> bool:

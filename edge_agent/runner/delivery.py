@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from edge_agent.runner.agent_link import AgentLink
-from edge_agent.runner.execution import CHUNK, MESSAGE, STREAMS, Execution, StreamName
+from edge_agent.runner.execution import CHUNK, STREAMS, Execution, StreamName
 
 
 class Delivery:
@@ -77,7 +77,9 @@ class Delivery:
     def _send_chunk(self, execution: Execution, name: StreamName) -> None:
         output = execution.outputs[name]
         assert execution.credit is not None
-        offset, data = output.spool.read(output.sent, min(MESSAGE, execution.credit - execution.credited))
+        buffer = self._link.buffer()
+        wanted = memoryview(buffer)[: execution.credit - execution.credited]
+        offset, size = output.spool.read_into(wanted, output.sent)
         if offset > output.sent:
             output.has_gap = True
             self._link.send(
@@ -88,10 +90,11 @@ class Delivery:
                 from_offset=output.sent,
                 to_offset=offset,
             )
-        output.sent = offset + len(data)
-        execution.credited += len(data)
-        if data:
-            self._link.send("output", data, id=execution.id, stream=name, round=execution.round, offset=offset)
+        output.sent = offset + size
+        execution.credited += size
+        if size:
+            about = {"id": execution.id, "stream": name, "round": execution.round}
+            self._link.send_from(buffer, size, "output", offset=offset, **about)
 
     def _may_send(self, execution: Execution) -> bool:
         return execution.credit is not None and execution.credited < execution.credit and self._link.has_room

@@ -21,6 +21,7 @@ class OutputReader:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
+        self._buffer = memoryview(bytearray(CHUNK))
 
     def attach(self, execution: Execution) -> None:
         """Read every output that has room, from now on."""
@@ -52,15 +53,15 @@ class OutputReader:
                 self._watch.drop(output.pipe)
                 return
             try:
-                data = os.read(output.pipe, min(CHUNK, room))
+                size = os.readv(output.pipe, [self._buffer[:room]])
             except BlockingIOError:
                 return
             except OSError:
-                data = b""  # EIO: how a terminal ends
-            if not data:
+                size = 0  # EIO: how a terminal ends
+            if not size:
                 self._close(output)
                 return
-            output.spool.add(data)
+            output.spool.add(self._buffer[:size])
             if output.unsent_since is None:
                 output.unsent_since = executions.monotonic()
 

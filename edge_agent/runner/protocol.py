@@ -43,13 +43,13 @@ def agreed(theirs: Collection[int]) -> int | None:
 
 def encode(type_: str, payload: bytes = b"", **fields: Any) -> bytes:
     """One message as bytes."""
-    return encode_front(type_, payload, fields) + payload
+    return encode_front(type_, len(payload), fields) + payload
 
 
-def encode_front(type_: str, payload: bytes, fields: Mapping[str, Any]) -> bytes:
+def encode_front(type_: str, payload_size: int, fields: Mapping[str, Any]) -> bytes:
     """What comes before the payload: whoever can send both one after the other need not copy a large one."""
     header = json.dumps({"type": type_, **fields}, separators=(",", ":"), ensure_ascii=True).encode()
-    return _LENGTHS.pack(len(header), len(payload)) + header
+    return _LENGTHS.pack(len(header), payload_size) + header
 
 
 class Decoder:

@@ -43,7 +43,7 @@ class Spool:
             return self._head_limit + self._ring_limit - self.end
         return self._ring_limit - (self.end - first_unread)
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Add bytes; the oldest behind the head give way."""
         if self._memory is not None and self.end + len(data) <= min(MEMORY_LIMIT, self._head_limit):
             self._memory += data
@@ -60,16 +60,18 @@ class Spool:
         else:
             self.end += len(data)
 
-    def read(self, offset: int, size: int) -> tuple[int, bytes]:
-        """Bytes from an offset on, or from the next one that is kept: (offset, bytes); no bytes at the end."""
+    def read_into(self, buffer: memoryview, offset: int) -> tuple[int, int]:
+        """Read from an offset on, or from the next one that is kept: (offset, how many bytes); none at the end."""
         offset = self.first_kept(offset)
         if offset >= self.end:
-            return offset, b""
+            return offset, 0
         limit = self._head_end if offset < self._head_end else self.end
-        size = min(size, limit - offset)
-        if self._memory is not None:
-            return offset, bytes(self._memory[offset : offset + size])
-        return offset, self._read_file(offset, size)
+        buffer = buffer[: limit - offset]
+        if self._memory is None:
+            return offset, self._read_file(buffer, offset)
+        with memoryview(self._memory) as memory:
+            buffer[:] = memory[offset : offset + len(buffer)]
+        return offset, len(buffer)
 
     def first_kept(self, offset: int) -> int:
         """The first offset from this one on that is kept, or the end."""
@@ -99,7 +101,7 @@ class Spool:
         self._file, self._memory = descriptor, None
         self._ring_start = self.end
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         assert self._file is not None
         offset = self.end
         view = memoryview(data)
@@ -119,12 +121,12 @@ class Spool:
             offset += len(part)
             view = view[len(part) :]
 
-    def _read_file(self, offset: int, size: int) -> bytes:
+    def _read_file(self, buffer: memoryview, offset: int) -> int:
         assert self._file is not None
         if offset < self._head_end:
-            return os.pread(self._file, size, offset)
+            return os.preadv(self._file, [buffer], offset)
         place = (offset - self._head_limit) % self._ring_limit
-        return os.pread(self._file, min(size, self._ring_limit - place), self._head_limit + place)
+        return os.preadv(self._file, [buffer[: self._ring_limit - place]], self._head_limit + place)
 
 
 def _write_all(descriptor: int, data: bytearray | memoryview, offset: int) -> None:
