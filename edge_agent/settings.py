@@ -112,7 +112,9 @@ class Settings:
     spool_bytes: int = _setting(
         64 * 1024 * 1024,
         "Bytes of output of one command that are kept on the node until they are delivered: of each stream the first"
-        " quarter of this and the last quarter. What does not fit becomes a gap, except with one node named outright.",
+        " quarter of this and the last quarter. The stream that fills its first quarter first has most of what the"
+        " other one leaves, so that of a program that writes one stream seven eighths are kept. What does not fit"
+        " becomes a gap, except with one node named outright, whose program waits.",
         _between(256 * 1024, 2**40),
     )
     egress_allow: list[Rule] = _setting(

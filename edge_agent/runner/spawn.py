@@ -20,7 +20,7 @@ from uuid import uuid4
 from edge_agent.runner import account as accounts
 from edge_agent.runner import leftovers, script, terminal
 from edge_agent.runner.account import Account
-from edge_agent.runner.execution import CHUNK, STREAMS, Execution, Output
+from edge_agent.runner.execution import CHUNK, STREAMS, Execution, Output, StreamName
 from edge_agent.runner.spool import Spool
 from edge_agent.runner.stdin import Stdin
 
@@ -100,21 +100,35 @@ def start(request_fields: Mapping[str, Any], spool_dir: Path, now: float) -> Exe
 
 
 def _new_execution(request: StartRequest, spool_dir: Path, now: float) -> Execution:
-    share = max(CHUNK, request.spool_bytes // 4)
-    # Not named after the id, which somebody else made up.
-    spool = spool_dir / uuid4().hex
     is_terminal = request.terminal is not None
+    is_exact = request.exact or is_terminal
+    spools = _new_spools(spool_dir, request.spool_bytes, is_lending=not is_exact)
     return Execution(
         id=request.id,
-        exact=request.exact or is_terminal,
+        exact=is_exact,
         kill_after=float(request.kill_after),
-        outputs={
-            name: Output(Spool(spool.with_suffix(f".{name}"), head_limit=share, ring_limit=share), None)
-            for name in STREAMS
-        },
+        outputs={name: Output(spools[name], None) for name in STREAMS},
         is_terminal=is_terminal,
         started_at=now,
     )
+
+
+def _new_spools(directory: Path, size: int, *, is_lending: bool) -> dict[StreamName, Spool]:
+    """One for each stream. The one that is full first has most of what the other does not use.
+
+    Exact output waits for room instead, and both of its rings have to keep what may be asked for again.
+    """
+    share = max(CHUNK, size // 4)
+    path = directory / uuid4().hex  # not named after the id, which somebody else made up
+    spools: dict[StreamName, Spool] = {}
+    others: dict[StreamName, StreamName] = {"stdout": "stderr", "stderr": "stdout"}
+    for name, other in others.items():
+
+        def borrow(other: StreamName = other) -> int:
+            return spools[other].lend(share // 4) if is_lending else 0
+
+        spools[name] = Spool(path.with_suffix(f".{name}"), head_limit=share, ring_limit=share, borrow=borrow)
+    return spools
 
 
 # --- what is asked for ---------------------------------------------------------------------------------------------

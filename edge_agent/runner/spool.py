@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 MEMORY_LIMIT = 64 * 1024
@@ -14,10 +15,16 @@ MEMORY_LIMIT = 64 * 1024
 
 
 class Spool:
-    """Keeps the first `head_limit` bytes and the last `ring_limit` bytes of a stream."""
+    """Keeps the first `head_limit` bytes and the last `ring_limit` bytes of a stream.
 
-    def __init__(self, path: Path, *, head_limit: int, ring_limit: int) -> None:
+    `borrow` is asked once, when the head is full, how many more bytes the ring may have: see `lend`.
+    """
+
+    def __init__(self, path: Path, *, head_limit: int, ring_limit: int, borrow: Callable[[], int] = lambda: 0) -> None:
         self._path = path
+        self._borrow = borrow
+        self._has_ring = False
+        """Its place in the file is decided."""
         self._head_limit = head_limit
         self._ring_limit = ring_limit
         self._memory: bytearray | None = bytearray()
@@ -35,6 +42,16 @@ class Spool:
         much on its way from there to whoever reads.
         """
         return self._ring_limit // 2
+
+    def lend(self, least: int) -> int:
+        """Give up what it does not use yet of its head and its ring, but `least` bytes of each; returns how much."""
+        if self._has_ring:
+            return 0
+        head = min(self._head_limit, max(least, self.end))
+        ring = min(self._ring_limit, least)
+        given = self._head_limit - head + self._ring_limit - ring
+        self._head_limit, self._ring_limit = head, ring
+        return given
 
     def room(self, unread_from: int) -> int:
         """How many bytes may be added before one that was not read yet is overwritten."""
@@ -110,6 +127,9 @@ class Spool:
             _write_all(self._file, part, offset)
             self._head_end = self._ring_start = offset = offset + len(part)
             view = view[len(part) :]
+        if view and not self._has_ring:
+            self._has_ring = True
+            self._ring_limit += self._borrow()
         if len(view) > self._ring_limit:
             offset += len(view) - self._ring_limit
             view = view[-self._ring_limit :]

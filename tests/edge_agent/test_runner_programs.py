@@ -9,7 +9,7 @@ import pytest
 from tests.edge_agent.processes import Agent
 
 SEQUENCE = b"".join(b"%d\n" % number for number in range(1, 40_001))
-"""What `seq 40000` prints: 228 KB, more than the 128 KiB that a spool of 256 KiB keeps of one stream."""
+"""What `seq 40000` prints: 228 KB, nearly all that a spool of 256 KiB keeps of one stream."""
 
 
 def test_the_two_outputs_stay_apart(agent: Agent) -> None:
@@ -112,16 +112,38 @@ def test_no_more_output_is_sent_than_there_is_credit(agent: Agent) -> None:
 
 
 def test_output_that_nobody_took_in_time_becomes_a_gap_between_head_and_tail(agent: Agent) -> None:
-    execution_id = agent.start("seq", "40000", credit=None)
-    assert agent.take("ended", execution_id).fields["stdout_bytes"] == len(SEQUENCE)
+    execution_id = agent.start("sh", "-c", "seq 40000; seq 40000", credit=None)
+    written = SEQUENCE * 2
+    assert agent.take("ended", execution_id).fields["stdout_bytes"] == len(written)
     agent.resume(execution_id)
-    share, tail_from = 64 * 1024, len(SEQUENCE) - 64 * 1024
+    head, tail_from = 64 * 1024, len(written) - 160 * 1024
     gap = agent.take("gap", execution_id).fields
-    assert (gap["stream"], gap["from_offset"], gap["to_offset"]) == ("stdout", share, tail_from)
+    assert (gap["stream"], gap["from_offset"], gap["to_offset"]) == ("stdout", head, tail_from)
     assert agent.take("drained", execution_id).fields["truncated"]
     chunks = [message for message in agent.unread if message.type == "output"]
-    assert b"".join(chunk.payload for chunk in chunks) == SEQUENCE[:share] + SEQUENCE[tail_from:]
+    assert b"".join(chunk.payload for chunk in chunks) == written[:head] + written[tail_from:]
     assert {chunk.fields["offset"] for chunk in chunks} >= {0, tail_from}
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_of_a_program_that_writes_one_stream_seven_eighths_of_the_spool_are_kept(agent: Agent, stream: str) -> None:
+    sink = {"stdout": "", "stderr": ">&2"}[stream]
+    execution_id = agent.start("sh", "-c", f"head -c {7 * 32 * 1024} /dev/zero {sink}", credit=None)
+    agent.take("ended", execution_id)
+    agent.resume(execution_id)
+    end = agent.take_end(execution_id)
+    assert (len(end.stdout) + len(end.stderr), end.gaps, end.truncated) == (7 * 32 * 1024, [], False)
+
+
+def test_a_stream_that_is_late_has_what_the_first_one_left_of_the_spool(agent: Agent) -> None:
+    script = "head -c 250000 /dev/zero; seq 40000 >&2"
+    execution_id = agent.start("sh", "-c", script, credit=None)
+    agent.take("ended", execution_id)
+    agent.resume(execution_id)
+    end = agent.take_end(execution_id)
+    kept = 16 * 1024
+    assert end.stderr == SEQUENCE[:kept] + SEQUENCE[-kept:]
+    assert [stream for stream, _, _ in end.gaps] == ["stdout", "stderr"]
 
 
 def test_exact_output_makes_the_program_wait_instead(agent: Agent) -> None:

@@ -146,3 +146,43 @@ def test_what_a_full_disk_does_not_take_becomes_a_gap_and_later_output_is_kept(t
     spool.add(b"kept")
     assert read_all(spool, size=100) == [(0, b"head"), (8, b"kept")]
     spool.close()
+
+
+@given(
+    wrote=st.integers(0, 100),
+    rest=st.lists(st.integers(1, 40), max_size=10),
+    least=st.integers(1, 40),
+    limit=st.integers(1, 40),
+)
+def test_what_a_spool_lends_is_exactly_what_it_then_lacks(wrote: int, rest: list[int], least: int, limit: int) -> None:
+    chunks = stream_of([wrote, *rest])
+    with TemporaryDirectory() as directory:
+        spool = Spool(Path(directory) / "stdout", head_limit=limit, ring_limit=limit)
+        spool.add(chunks[0])
+        given = spool.lend(least)
+        for chunk in chunks[1:]:
+            spool.add(chunk)
+        found = read_all(spool, size=7)
+        assert spool.lend(limit) == 0
+        spool.close()
+    head = limit if wrote > limit else min(limit, max(least, wrote))
+    ring = limit if wrote > limit else min(limit, least)
+    assert given == 2 * limit - head - ring
+    assert found == kept(b"".join(chunks), head=head, ring=ring)
+
+
+def test_a_spool_borrows_once_and_only_when_its_head_is_full(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def borrow() -> int:
+        asked.append(spool.end)
+        return 6
+
+    spool = Spool(tmp_path / "stdout", head_limit=4, ring_limit=4, borrow=borrow)
+    spool.add(b"0123")
+    assert asked == []
+    spool.add(b"4567")
+    spool.add(b"89abcdefgh")
+    assert read_all(spool, size=100) == [(0, b"0123"), (8, b"89abcdefgh")]
+    assert asked == [4]
+    spool.close()
