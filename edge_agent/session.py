@@ -187,7 +187,10 @@ class AgentSession:
         self._wake.set()
 
     def _report(self, report: Report) -> None:
-        self._reports.append(report)
+        if isinstance(report, Output):
+            self._reports.extend(report.pieces(self._frame_limit // 2))
+        else:
+            self._reports.append(report)
         if isinstance(report, pb.ExecutionReport) and report.HasField("started"):
             self._company_timer.within(_STARTED_WAITS)
         else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from edge_agent.executions import ends
 from edge_agent.executions.journal_records import Entry
@@ -31,6 +31,14 @@ class Output:
     def size(self) -> int:
         """Bytes of the report, or a few more."""
         return len(self.data) + len(self.execution_id) + 32
+
+    def pieces(self, limit: int) -> Sequence[Output]:
+        """The same as reports of at most so many bytes, with at least one of what was written in each."""
+        if self.size <= limit:
+            return (self,)
+        step = max(1, limit - (self.size - len(self.data)))
+        starts = range(0, len(self.data), step)
+        return [replace(self, offset=self.offset + start, data=self.data[start : start + step]) for start in starts]
 
     def write_to(self, report: pb.ExecutionReport) -> None:
         """Say it in an empty report."""

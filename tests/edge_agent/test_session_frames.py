@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from edge_agent.executions.journal import ENTRIES_LIMIT
+from edge_agent.executions.reports import Output
 from edge_agent.session import AgentSession
 from edge_wire import version
 from edge_wire.channel import FRAME_LIMIT
@@ -28,13 +29,15 @@ class Stopwatch:
 
 
 async def welcomed(
-    clock: Stopwatch | None = None, *, ping: float = 15.0, dead: float = 45.0
+    clock: Stopwatch | None = None, *, ping: float = 15.0, dead: float = 45.0, frame_limit: int = FRAME_LIMIT
 ) -> tuple[AgentSession, NoExecutions]:
     """A session behind hello and welcome."""
     executions = NoExecutions()
     session = a_session(clock or Stopwatch(), executions=executions)
     await session.next_frame()
-    assert session.receive(a_welcome(ping=ping, dead=dead))
+    welcome = a_welcome(ping=ping, dead=dead)
+    welcome.welcome.limits.max_frame_bytes = frame_limit
+    assert session.receive(welcome)
     return session, executions
 
 
@@ -51,9 +54,8 @@ def kinds(frames: Sequence[pb.AgentFrame]) -> list[str | None]:
     return [frame.WhichOneof("frame") for frame in frames]
 
 
-def output(offset: int, size: int) -> pb.ExecutionReport:
-    chunk = command_pb2.OutputChunk(stream=command_pb2.OUTPUT_STREAM_STDOUT, offset=offset, data=b"x" * size)
-    return pb.ExecutionReport(execution_id="e1", output=chunk)
+def output(offset: int, size: int) -> Output:
+    return Output(execution_id="e1", stream=command_pb2.OUTPUT_STREAM_STDOUT, offset=offset, data=b"x" * size)
 
 
 async def test_goodbye_comes_behind_everything_that_was_reported_and_nothing_behind_it() -> None:
@@ -69,7 +71,7 @@ async def test_goodbye_comes_behind_everything_that_was_reported_and_nothing_beh
     assert await session.next_frame() is None
 
 
-@pytest.mark.parametrize("size", [1, 64 * 1024, FRAME_LIMIT // 2])
+@pytest.mark.parametrize("size", [1, 64 * 1024, 256 * 1024])
 async def test_reports_keep_their_sequence_over_frames_that_are_small_enough(size: int) -> None:
     session, executions = await welcomed()
     assert executions.send is not None
@@ -79,6 +81,20 @@ async def test_reports_keep_their_sequence_over_frames_that_are_small_enough(siz
     assert all(frame.ByteSize() <= FRAME_LIMIT for frame in frames)
     reported = [report.output.offset for frame in frames for report in frame.reports.reports]
     assert reported == [number * size for number in range(60)]
+
+
+@pytest.mark.parametrize("limit", [100, 4096, FRAME_LIMIT])
+async def test_output_is_cut_to_what_the_admin_takes_in_one_frame(limit: int) -> None:
+    session, executions = await welcomed(frame_limit=limit)
+    assert executions.send is not None
+    executions.send(output(7, 3000))
+    executions.send(output(3007, 3 * limit))
+    frames = await said(session)
+    assert all(frame.ByteSize() <= limit for frame in frames)
+    chunks = [report.output for frame in frames for report in frame.reports.reports]
+    ends = [7, *(chunk.offset + len(chunk.data) for chunk in chunks)]
+    assert [chunk.offset for chunk in chunks] == ends[:-1]
+    assert ends[-1] == 3007 + 3 * limit
 
 
 async def test_a_full_journal_fits_into_hello() -> None:
