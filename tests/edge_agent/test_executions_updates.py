@@ -21,10 +21,10 @@ BEFORE_VERSIONS = """
 import dataclasses
 from edge_agent.runner import agent_link, spawn
 send = agent_link.AgentLink.send
-def send_less(self, type_, payload=b"", **fields):
+def send_less(self, type_, **fields):
     for name in ("protocols", "program"):
         fields.pop(name, None)
-    send(self, type_, payload, **fields)
+    send(self, type_, **fields)
 agent_link.AgentLink.send = send_less
 spawn.fields = lambda kind: [item for item in dataclasses.fields(kind) if item.name != "working_directory"]
 """
