@@ -39,7 +39,7 @@ from paramiko.message import Message
 from edge_agent.ssh import algorithms
 from edge_agent.ssh.direct_connection import DirectConnection
 from edge_agent.ssh.login_exchange import LoginExchange
-from edge_agent.ssh.packetizer import Packed, Packetizer
+from edge_agent.ssh.packetizer import Packetizer, Payloads
 from edge_agent.ssh.wire_socket import WireSocket
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ _STDERR = 1
 """RFC 4254, section 5.2."""
 _OVERHEAD = 64
 """Bytes of a packet that are no data, at most."""
+_AT_ONCE = 256 * 1024
+"""Bytes of data that are sent together."""
 
 
 class ChannelWatcher(Protocol):
@@ -117,7 +119,7 @@ class Transport(paramiko.Transport):
         """paramiko itself holds them weakly."""
         self._expected: set[DirectConnection] = set()
         self._watchers: dict[int, ChannelWatcher] = {}
-        self._postponed: list[Message | Packed] = []
+        self._postponed: list[Message | Payloads] = []
         self._is_client_closing = self._had_open_channels = False
         self._channel_handler_table = {
             **paramiko.Transport._channel_handler_table,  # noqa: SLF001
@@ -197,15 +199,15 @@ class Transport(paramiko.Transport):
         with channel.lock:
             if channel.closed or channel.eof_sent or not self.active:
                 raise OSError("the channel is closed")
-            size = min(len(data), channel.out_window_size, channel.out_max_packet_size - _OVERHEAD)
+            size = min(len(data), channel.out_window_size, _AT_ONCE)
             if size <= 0:
                 raise TimeoutError
             channel.out_window_size -= size
-        if is_error:
-            head = _ERROR_HEAD.pack(MSG_CHANNEL_EXTENDED_DATA, channel.remote_chanid, _STDERR, size)
-        else:
-            head = _DATA_HEAD.pack(MSG_CHANNEL_DATA, channel.remote_chanid, size)
-        self._send_user_message(Packed(b"".join((head, data[:size]))))
+        step = channel.out_max_packet_size - _OVERHEAD
+        pieces = [data[at : min(at + step, size)] for at in range(0, size, step)]
+        self._send_user_message(
+            Payloads([(_data_head(channel, len(piece), is_error=is_error), piece) for piece in pieces])
+        )
         return size
 
     def send_exit_signal(self, channel: Channel, name: str) -> None:
@@ -250,7 +252,7 @@ class Transport(paramiko.Transport):
         while self._postponed and self.clear_to_send.is_set():
             self._send_message(self._postponed.pop(0))
 
-    def _send_user_message(self, data: Message | Packed) -> None:
+    def _send_user_message(self, data: Message | Payloads) -> None:
         if threading.current_thread() is self and self.active and not self.clear_to_send.is_set():
             self._postponed.append(data)
             return
@@ -311,3 +313,10 @@ class Transport(paramiko.Transport):
             watcher.signal(message.get_text())
         else:
             watcher.output_unwanted()
+
+
+def _data_head(channel: Channel, size: int, *, is_error: bool) -> bytes:
+    """What comes before so much data in its message; RFC 4254, section 5.2."""
+    if is_error:
+        return _ERROR_HEAD.pack(MSG_CHANNEL_EXTENDED_DATA, channel.remote_chanid, _STDERR, size)
+    return _DATA_HEAD.pack(MSG_CHANNEL_DATA, channel.remote_chanid, size)

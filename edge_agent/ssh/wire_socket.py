@@ -45,7 +45,7 @@ class WireSocket:
         self._begin = end
         return data
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         """Send some of it. Raises TimeoutError, OSError."""
         return self._socket.send(data)
 
