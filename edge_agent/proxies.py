@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -148,23 +147,36 @@ class _Gate:
             self._limiter.count(self._peer, now)
             raise Unauthenticated(hint=f"the user is _, the password is PROXY_PASSWORD or in DATA_DIR/{PASSWORD_FILE}")
 
-    @asynccontextmanager
-    async def open(self, _route: None, target: Target) -> AsyncIterator[Opened]:
+    def open(self, _route: None, target: Target) -> _Opening:
         """A connection to the target, if the policy allows it."""
         if self._is_own_name(target.host):
             target = Target(host="", port=target.port, address=None)
+        return _Opening(target, self._policy, self._account)
+
+
+class _Opening:
+    """The context of a connection to a target. No generator: of a short connection that is much of the cost."""
+
+    __slots__ = ("_account", "_flow", "_policy", "_stream", "_target")
+
+    def __init__(self, target: Target, policy: EgressPolicy, account: ProxyAccount) -> None:
+        self._target = target
+        self._policy = policy
+        self._account = account
+
+    async def __aenter__(self) -> Opened:
         try:
-            stream = await reach(target, self._policy, within=_CONNECT_WITHIN)
+            self._stream = await reach(self._target, self._policy, within=_CONNECT_WITHIN)
         except EdgeError as error:
             self._account.refused(error.code)
             raise
-        flow = Flow()
+        self._flow = Flow()
         self._account.opened()
-        try:
-            yield Opened(stream=stream, peer=stream.peer, limits=_LIMITS, flow=flow)
-        finally:
-            self._account.ended(flow)
-            stream.abort()
+        return Opened(stream=self._stream, peer=self._stream.peer, limits=_LIMITS, flow=self._flow)
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        self._account.ended(self._flow)
+        self._stream.abort()
 
 
 def _kept_password(path: Path) -> str:

@@ -18,18 +18,22 @@ class LazyTimer:
     """Calls after a while at the latest.
 
     A call that is due earlier is kept instead of moved, so that putting off costs nothing: whoever is called looks
-    whether its time has come, and asks again if not.
+    whether its time has come, and asks again if not. Each belongs to one event loop.
     """
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Its loop from the first use on: to ask which one runs is a system call each time."""
+        self._parts: _Parts = {}
         self._part: dict[LazyTimer, None] | None = None
         """The timers that are due together with this one."""
         self._due = 0
 
     def within(self, seconds: float) -> None:
         """Call after so many seconds, or earlier."""
-        self.by(asyncio.get_running_loop().time() + seconds)
+        loop = self._loop or self._settle()
+        self.by(loop.time() + seconds)
 
     def by(self, at: float) -> None:
         """Call at this time of the loop's clock, or earlier."""
@@ -39,15 +43,13 @@ class LazyTimer:
                 return
             del self._part[self]
         self._due = due
-        loop = asyncio.get_running_loop()
-        parts = _of_loops.get(loop)
-        if parts is None:
-            parts = _of_loops[loop] = {}
-        self._part = parts.get(due)
-        if self._part is None:
-            self._part = parts[due] = {}
-            loop.call_at(due / _PER_SECOND, _expire, parts, due)
-        self._part[self] = None
+        loop = self._loop or self._settle()
+        part = self._parts.get(due)
+        if part is None:
+            part = self._parts[due] = {}
+            loop.call_at(due / _PER_SECOND, _expire, self._parts, due)
+        self._part = part
+        part[self] = None
 
     def cancel(self) -> None:
         """Do not call any more."""
@@ -59,6 +61,14 @@ class LazyTimer:
         """Call, now that it is due."""
         self._part = None
         self._call()
+
+    def _settle(self) -> asyncio.AbstractEventLoop:
+        self._loop = loop = asyncio.get_running_loop()
+        parts = _of_loops.get(loop)
+        if parts is None:
+            parts = _of_loops[loop] = {}
+        self._parts = parts
+        return loop
 
 
 _Parts = dict[int, dict[LazyTimer, None]]

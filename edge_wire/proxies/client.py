@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
+from types import TracebackType
 from typing import Self, TypeVar
 
 from edge_wire.errors import EdgeError
@@ -38,6 +39,7 @@ class ProxyClient:
     def __init__(self, stream: ByteStream, *, patience: timedelta) -> None:
         self.incoming = ReadAhead(stream)
         self._patience = Patience()
+        self._clock = asyncio.get_running_loop().time
         self._seconds = patience.total_seconds()
         self._deadline = 0.0
         self._has_parted = False
@@ -88,14 +90,16 @@ class ProxyClient:
         with suppress(ClientGone):
             await self._until(self._from_now(LINGERING.total_seconds()), self._linger())
 
-    async def wait_for(
-        self, opening: AbstractAsyncContextManager[Opened], stack: AsyncExitStack, *, early: bytes = b""
-    ) -> Opened:
-        """Enter `opening` into `stack`, or give it up and raise ClientGone once the client has left.
+    def watching(self, opening: AbstractAsyncContextManager[Opened], *, early: bytes = b"") -> Watching:
+        """The same context, which is entered only as long as the client is there: else it raises ClientGone.
 
         `early` is what the client sent behind its request. An end behind that is a client that has said all it has to
         say; an end behind nothing is one that went away.
         """
+        return Watching(self, opening, early)
+
+    async def wait_for(self, entering: Awaitable[Opened], *, early: bytes) -> Opened:
+        """As `watching`, for what enters a context."""
         has_left = False
 
         def judge(read: asyncio.Task[bytes]) -> None:
@@ -109,7 +113,7 @@ class ProxyClient:
         watch.within(_WATCH_AFTER.total_seconds())
         try:
             with self._patience.until(None):
-                return await stack.enter_async_context(opening)
+                return await entering
         except TimeoutError:
             if has_left:
                 raise ClientGone from None
@@ -140,4 +144,23 @@ class ProxyClient:
             ignored += len(more)
 
     def _from_now(self, at_most: float = math.inf) -> float:
-        return asyncio.get_running_loop().time() + min(self._seconds, at_most)
+        return self._clock() + min(self._seconds, at_most)
+
+
+class Watching:
+    """A context that is entered while the client is watched. No generator and no stack: most connections are short."""
+
+    __slots__ = ("_client", "_early", "_opening")
+
+    def __init__(self, client: ProxyClient, opening: AbstractAsyncContextManager[Opened], early: bytes) -> None:
+        self._client = client
+        self._opening = opening
+        self._early = early
+
+    async def __aenter__(self) -> Opened:
+        return await self._client.wait_for(self._opening.__aenter__(), early=self._early)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._opening.__aexit__(kind, error, trace)

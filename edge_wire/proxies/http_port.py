@@ -70,7 +70,7 @@ class HttpPort(Generic[RouteT]):
         async with AsyncExitStack() as stack:
             try:
                 opening = self._gate.open(admitted.route, admitted.resource.target)
-                opened = await self._client.wait_for(opening, stack, early=early)
+                opened = await stack.enter_async_context(self._client.watching(opening, early=early))
             except EdgeError as error:
                 return Reply(admitted=admitted, answer=answer_to(error))
             await self._client.say(render_connected(connection))
@@ -85,7 +85,7 @@ class HttpPort(Generic[RouteT]):
             async with AsyncExitStack() as stack:
                 opening = self._gate.open(admitted.route, admitted.resource.target)
                 early = admitted.connection.trailing_data[0]
-                origin = Origin(await self._client.wait_for(opening, stack, early=early))
+                origin = Origin(await stack.enter_async_context(self._client.watching(opening, early=early)))
                 stack.push_async_callback(origin.incoming.stop)
                 while isinstance(turn, Admitted) and _may_be_asked(origin, admitted, turn):
                     exchange = Exchange(self._client, turn, origin, pseudonym=self._pseudonym)

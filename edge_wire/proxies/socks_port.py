@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from typing import Generic
 
 from edge_wire.errors import EdgeError, Unauthenticated
@@ -104,12 +103,14 @@ class SocksPort(Generic[RouteT]):
         answers: tuple[Callable[[str], bytes], Callable[[EdgeError], bytes]],
     ) -> None:
         connected, failed = answers
-        async with AsyncExitStack() as stack:
-            try:
-                opening = self._gate.open(route, parse_target(host, port))
-                opened = await self._client.wait_for(opening, stack, early=early)
-            except EdgeError as error:
-                await self._client.part(failed(error))
-                return
-            await self._client.say(connected(opened.peer))
-            await self._client.relay(opened, early=early)
+        is_open = False
+        try:
+            opening = self._gate.open(route, parse_target(host, port))
+            async with self._client.watching(opening, early=early) as opened:
+                is_open = True
+                await self._client.say(connected(opened.peer))
+                await self._client.relay(opened, early=early)
+        except EdgeError as error:
+            if is_open:
+                raise
+            await self._client.part(failed(error))
