@@ -22,9 +22,11 @@ async def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> S
 
     Raises TargetDenied, TargetInvalid, TargetNotResolved, TargetRefused, TargetTimedOut, TargetUnreachable.
     """
+    policy.check(target)
+    if target.address is not None:  # which was judged with the target
+        return await connect(target.address, target.port, within)
     clock = asyncio.get_running_loop().time
     deadline = clock() + within.total_seconds()
-    policy.check(target)
     addresses = await _addresses(target, policy, within)
     failures: list[TargetUnreachable] = []
     candidates = addresses[:_ADDRESSES_TRIED]
@@ -41,8 +43,6 @@ async def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> S
 async def _addresses(target: Target, policy: EgressPolicy, within: timedelta) -> Sequence[Address]:
     if target.is_self:
         return _SELF
-    if target.address is not None:  # which was judged with the target
-        return [target.address]
     addresses = await _resolve(target, within)
     policy.check_addresses(target, addresses)
     return addresses

@@ -55,6 +55,8 @@ class Connect:
 
 
 Event = Send | Refuse | Login | Connect
+_ASK_FOR_PASSWORD = Send(bytes([VERSION, _USER_AND_PASSWORD]))
+_ASK_FOR_NOTHING = Send(bytes([VERSION, _NO_AUTHENTICATION]))
 
 
 class Socks5Handshake:
@@ -87,10 +89,10 @@ class Socks5Handshake:
         if _USER_AND_PASSWORD in methods:
             # chosen whenever it is offered: the user name may choose the route even where no password is asked for
             self._step = self._read_login
-            return Send(bytes([VERSION, _USER_AND_PASSWORD]))
+            return _ASK_FOR_PASSWORD
         if _NO_AUTHENTICATION in methods and not self._needs_password:
             self._step = self._log_in_nobody
-            return Send(bytes([VERSION, _NO_AUTHENTICATION]))
+            return _ASK_FOR_NOTHING
         return Refuse(bytes([VERSION, _NO_METHOD]))
 
     def _log_in_nobody(self) -> Event | None:
