@@ -90,6 +90,16 @@ class ChannelProgram:
             self._is_window_full = False
             self._waker.set()
 
+    def take(self, data: bytes) -> bytes:
+        """The client sent this to the program; returns what it does not take just now."""
+        with self._lock:
+            if self._input is None or self._program is None:
+                return data
+            rest = self._input.take(data)
+        if self._input.is_owed_much:
+            self._waker.set()
+        return rest
+
     def channel_closed(self) -> None:
         """The client is gone."""
         self._is_gone = True
@@ -133,7 +143,7 @@ class ChannelProgram:
             self._outputs = [Output(program.stdout)]
             if program.stderr is not None:
                 self._outputs.append(Output(program.stderr, is_error=True))
-            self._input = Input(self._channel, program, self._deeds)
+            self._input = Input(self._channel, program, self._deeds, self._lock)
             self._move()
             if not self._is_gone:
                 self._tell_the_end(program.process)

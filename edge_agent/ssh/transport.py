@@ -31,6 +31,7 @@ from paramiko.common import (
     cMSG_CHANNEL_OPEN_FAILURE,
     cMSG_CHANNEL_OPEN_SUCCESS,
     cMSG_CHANNEL_REQUEST,
+    cMSG_CHANNEL_WINDOW_ADJUST,
     cMSG_GLOBAL_REQUEST,
 )
 from paramiko.kex_curve25519 import KexCurve25519
@@ -63,6 +64,9 @@ class ChannelWatcher(Protocol):
 
     def wake(self) -> None:
         """The client takes more."""
+
+    def take(self, data: bytes) -> bytes:
+        """The client sent this; returns what is to wait in the channel's buffer."""
 
     def channel_closed(self) -> None:
         """The client closed it, or the connection is over."""
@@ -210,6 +214,19 @@ class Transport(paramiko.Transport):
         )
         return size
 
+    def grant(self, channel: Channel, size: int) -> None:
+        """So much was taken past the channel's buffer: the client may send as much again, and is told now and then.
+
+        Raises one of CONNECTION_LOST.
+        """
+        size = channel._check_add_window(size)  # noqa: SLF001
+        if size > 0:
+            message = Message()
+            message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
+            message.add_int(channel.remote_chanid)
+            message.add_int(size)
+            self._send_user_message(message)
+
     def send_exit_signal(self, channel: Channel, name: str) -> None:
         """How a program ended that a signal ended."""
         request = Message()
@@ -292,7 +309,11 @@ class Transport(paramiko.Transport):
     def _feed(self, channel: Channel, message: Message) -> None:
         if len(channel.in_buffer) > 2 * _WINDOW:
             raise paramiko.SSHException("the client sends more than it may")
-        channel._feed(message)  # noqa: SLF001
+        watcher = self._watchers.get(channel.get_id())
+        data = message.get_binary()
+        rest = data if watcher is None else watcher.take(data)
+        if rest:
+            channel._feed(rest)  # noqa: SLF001
 
     def _window_adjust(self, channel: Channel, message: Message) -> None:
         channel._window_adjust(message)  # noqa: SLF001

@@ -34,6 +34,19 @@ async def test_stdin_reaches_the_command_and_so_does_its_end(node: SshNode) -> N
     assert done.out == data
 
 
+async def test_a_command_that_reads_in_fits_gets_all_of_its_stdin_in_order(node: SshNode) -> None:
+    data = os.urandom(6_000_000)
+    done = await node.run("for n in 1 2 3 4 5; do head -c 700000; sleep 0.05; done; cat", stdin=data)
+    assert done.out == data
+    ended = await node.admin.end_of_a_session()
+    assert ended.deeds.bytes_received == len(data)
+
+
+async def test_a_command_that_reads_none_of_its_stdin_ends_as_it_wants(node: SshNode) -> None:
+    done = await node.run("exec <&-; sleep 0.1; echo over; exit 4", stdin=bytes(6_000_000))
+    assert (done.text, done.code) == ("over\n", 4)
+
+
 async def test_all_of_a_large_output_arrives_from_both_streams(node: SshNode) -> None:
     done = await node.run("head -c 20000000 /dev/zero & head -c 5000000 /dev/zero | tr '\\0' x >&2; wait; exit 7")
     assert (done.code, len(done.out), len(done.err)) == (7, 20_000_000, 5_000_000)
