@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.runner.stdin import LIMIT
-from tests.edge_agent.processes import Agent, Runner, new_id
+from tests.edge_agent.processes import ALL, Agent, Runner, new_id
 from tests.support.eventually import eventually
 
 PIPE = 64 * 1024
@@ -32,8 +32,9 @@ def feed(agent: Agent, execution_id: str, data: bytes, *, is_last: bool = True) 
 
 
 def test_a_program_reads_what_is_brought_and_then_the_end(agent: Agent) -> None:
-    execution_id = agent.start("cat", has_stdin=True)
+    execution_id = agent.start("cat", has_stdin=True, credit=1)
     feed(agent, execution_id, STREAM)
+    agent.send("credit", id=execution_id, total=ALL)
     end = agent.take_end(execution_id)
     assert (end.fields["exit_code"], end.truncated) == (0, True)  # a spool keeps head and tail
     assert end.fields["stdout_bytes"] == len(STREAM)
