@@ -1,7 +1,7 @@
 """A program on a channel: one thread that starts it, moves its bytes both ways, and reports or brings about its end.
 
-The thread waits only in one poll, for all of it; what the client does meanwhile wakes it. The end follows the program:
-what it wrote before is delivered whole, what its children write afterwards for a second.
+The thread waits only in one poll, for all of it; the client wakes it, but not for input that is taken at once (see
+`input`). What the program wrote before its end is delivered whole, what its children write afterwards for a second.
 """
 
 from __future__ import annotations
