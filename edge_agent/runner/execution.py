@@ -42,6 +42,8 @@ class Output:
     """Offset of the next byte to send to the agent."""
     unsent_since: float | None = None
     has_gap: bool = False
+    is_wide: bool = False
+    """Its pipe was made larger: it writes much."""
     is_unwanted: bool = False
     """The agent wants none of it."""
 

@@ -169,3 +169,15 @@ def test_output_is_sent_while_the_program_still_runs(agent: Agent) -> None:
     assert agent.take("output", execution_id).payload == b"one\n"
     agent.send("stop", id=execution_id, kill_after=5.0)
     assert agent.take("ended", execution_id).fields["stop_reason"] == "cancelled"
+
+
+def test_many_programs_that_write_much_at_once_lose_nothing(agent: Agent) -> None:
+    size = 1_000_000
+    ids = [agent.start("head", "-c", str(size), "/dev/zero", exact=True, spool_bytes=2**23) for _ in range(20)]
+    drained = [agent.take("drained", execution_id) for execution_id in ids]
+    assert not any(message.fields["truncated"] for message in drained)
+    sent = dict.fromkeys(ids, 0)
+    for message in agent.unread:
+        if message.type == "output":
+            sent[message.fields["id"]] += len(message.payload)
+    assert sent == dict.fromkeys(ids, size)
