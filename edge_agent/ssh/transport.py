@@ -125,6 +125,8 @@ class Transport(paramiko.Transport):
         self._watchers: dict[int, ChannelWatcher] = {}
         self._postponed: list[Message | Payloads] = []
         self._is_client_closing = self._had_open_channels = False
+        self._is_client_awaited = False
+        """It is decided whether the client sends its algorithms before we send ours."""
         self._channel_handler_table = {
             **paramiko.Transport._channel_handler_table,  # noqa: SLF001
             MSG_CHANNEL_CLOSE: self._close_channel,
@@ -261,6 +263,20 @@ class Transport(paramiko.Transport):
             self.sock.close()
             log.debug("an SSH transport ended: %r", self.saved_exception)
             self.owner.transport_over(self._had_open_channels)
+
+    def _send_kex_init(self) -> None:
+        if not self._is_client_awaited and algorithms.speaks_first(self.remote_version):
+            self._is_client_awaited = True  # ours follows its own, and depends on it
+            return
+        self._is_client_awaited = True
+        super()._send_kex_init()
+
+    def _negotiate_keys(self, m: Message) -> None:
+        if self.local_kex_init is None:  # else ours was sent, and what is agreed on follows from it
+            said = self._really_parse_kex_init(Message(m.asbytes()))
+            both_ways = {*said["client_encrypt_algo_list"]}.intersection(said["server_encrypt_algo_list"])
+            self._preferred_ciphers = algorithms.offered_ciphers(both_ways)
+        super()._negotiate_keys(m)
 
     def _parse_newkeys(self, m: Message) -> None:
         if self.auth_handler is None:

@@ -26,8 +26,8 @@ _BATCH = 2000
 _BATCH_BYTES = 8 * 1024 * 1024
 """Output in one transaction: more would hold a lock for long."""
 _RETRY_SECONDS = 0.5
-_CROWD = 32
-"""Transitions in one transaction from which on the next one waits for as long as this one took."""
+_CROWD = 4
+"""Executions in one transaction from which on the next one waits for as long as this one took."""
 _LONGEST_REST_SECONDS = 0.05
 
 
@@ -68,7 +68,8 @@ class Recorder:
             began, batch = loop.time(), self._next_batch()
             if not await self._write(batch):
                 return
-            if len(batch) >= _CROWD and not self._is_stopping:
+            crowd = {transition.execution_id for transition, _ in batch}
+            if len(crowd) >= _CROWD and not self._is_stopping:
                 # So many come at once that more are on their way: larger transactions, and fewer of them.
                 await asyncio.sleep(min(loop.time() - began, _LONGEST_REST_SECONDS))
 

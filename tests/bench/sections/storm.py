@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 
+from edge_agent.dial import STEADY_AFTER_SECONDS
 from tests.bench import client
 from tests.bench.fleet import Fleet
 from tests.bench.processes import Failed
 from tests.bench.rig import Rig
 
 _BACK_WITHIN = 120.0
+_STEADY_SECONDS = STEADY_AFTER_SECONDS + 1.0
+"""Before an outage: to an agent those between which no session lasted are one outage, and the waits grow with it."""
 _SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -18,6 +21,7 @@ async def run(rig: Rig) -> None:
     """Seconds from the moment the admin listens again until everybody is back."""
     async with rig.fleet(rig.plan(1000, spawn="null", journal=False)) as fleet:
         for number in range(max(3, min(rig.options.rounds, 5))):
+            await asyncio.sleep(_STEADY_SECONDS)
             seconds = await _outage(fleet, rig.options.outage)
             for share in (0.5, 0.9, 1.0):
                 rig.report.add(f"storm.back_{share:.0%}", _at(seconds, share))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -111,6 +112,35 @@ async def test_old_checksums_are_not_offered(node: SshNode) -> None:
 )
 async def test_each_modern_algorithm_works_by_itself(node: SshNode, option: str) -> None:
     assert (await node.run("cat", stdin=b"x" * 100_000, options=["-o", option])).out == b"x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("Compression=no", "aes128-gcm@openssh.com"),  # nothing said about ciphers: OpenSSH would like another one
+        ("Ciphers=chacha20-poly1305@openssh.com,aes256-ctr,aes256-gcm@openssh.com", "aes256-gcm@openssh.com"),
+        ("Ciphers=aes256-ctr,aes128-ctr", "aes256-ctr"),
+    ],
+)
+async def test_openssh_gets_the_cipher_that_costs_least_of_those_it_takes(
+    node: SshNode, option: str, expected: str
+) -> None:
+    options = ["-v", "-o", option, "-o", "RekeyLimit=200K", "-o", "LogLevel=DEBUG1"]
+    done = await node.run("cat", stdin=b"x" * 1_000_000, options=options)
+    assert done.out == b"x" * 1_000_000
+    ciphers = re.findall(r"kex: (?:server->client|client->server) cipher: (\S+)", done.err)
+    assert set(ciphers) == {expected}
+    assert len(ciphers) > 4  # also after new keys were agreed on
+
+
+async def test_a_client_that_waits_for_the_servers_algorithms_is_not_kept_waiting(node: SshNode) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(b"SSH-2.0-patient\r\n")
+    await reader.readuntil(b"\r\n")
+    async with asyncio.timeout(5):
+        said = await reader.readuntil(b"curve25519-sha256")
+    assert said[5] == 20  # SSH_MSG_KEXINIT, behind the length of the packet and of its padding
+    writer.close()
 
 
 async def test_the_post_quantum_key_exchange_works(node: SshNode) -> None:
