@@ -34,8 +34,8 @@ FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 30.0
 HOPELESS_WAIT_SECONDS = 300.0
 """Between tries that only an operator can make succeed."""
-SHARE_OF_OUTAGE = 8
-"""A wait is at most this part of how long there was no session: an outage of 8 s is over a second after its end."""
+SHARE_OF_OUTAGE = 16
+"""A wait is at most this part of how long there was no session: an outage of 16 s is over a second after its end."""
 STEADY_AFTER_SECONDS = 10.0
 """A session that lasted so long starts the backoff anew."""
 _HOPELESS = (IdentityInUse, Unauthenticated, AdminUntrusted, CredentialExpired, ProtocolUnsupported)
