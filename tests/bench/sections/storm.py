@@ -13,8 +13,8 @@ from tests.bench.rig import Rig
 
 _BACK_WITHIN = 120.0
 _STEADY_SECONDS = STEADY_AFTER_SECONDS + 1.0
-"""Before an outage: to an agent those between which no session lasted are one, and the waits grow with it. Before one of a
-moment, as tests have it, there is nothing to grow."""
+"""Before an outage: to an agent those between which no session lasted are one, and the waits grow with it. Before one
+of a moment, as tests have it, there is nothing to grow."""
 _SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
