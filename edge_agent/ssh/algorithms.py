@@ -51,8 +51,5 @@ def offered_ciphers(of_client: Collection[str]) -> tuple[str, ...]:
 
 
 def speaks_first(version: str) -> bool:
-    """Whether a client of this identification sends its algorithms without waiting for ours.
-
-    Some libraries wait. OpenSSH's client does not, in any version, nor does whoever calls itself so for long.
-    """
+    """Whether a client of this identification sends its algorithms without waiting for ours, as OpenSSH's does."""
     return version.startswith("SSH-2.0-OpenSSH_")

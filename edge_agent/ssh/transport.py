@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 # this name; we understand it as OpenSSH's does.
 _VERSION = "SSH-2.0-OpenSSH_edge"
 _WINDOW = 2 * 1024 * 1024
+_NEAR_MILLISECONDS = 10
+"""How long ours wait for a client's algorithms. Whoever is farther away would pay for a cheaper cipher with a round trip
+at every login, and has no line on which ciphers matter."""
 _DATA_HEAD = Struct(">BII")
 _ERROR_HEAD = Struct(">BIII")
 _STDERR = 1
@@ -125,8 +128,9 @@ class Transport(paramiko.Transport):
         self._watchers: dict[int, ChannelWatcher] = {}
         self._postponed: list[Message | Payloads] = []
         self._is_client_closing = self._had_open_channels = False
-        self._is_client_awaited = False
-        """It is decided whether the client sends its algorithms before we send ours."""
+        self._connection = connection
+        self._is_begun = False
+        """It is decided whether the client's algorithms come before ours."""
         self._channel_handler_table = {
             **paramiko.Transport._channel_handler_table,  # noqa: SLF001
             MSG_CHANNEL_CLOSE: self._close_channel,
@@ -265,10 +269,10 @@ class Transport(paramiko.Transport):
             self.owner.transport_over(self._had_open_channels)
 
     def _send_kex_init(self) -> None:
-        if not self._is_client_awaited and algorithms.speaks_first(self.remote_version):
-            self._is_client_awaited = True  # ours follows its own, and depends on it
-            return
-        self._is_client_awaited = True
+        if not self._is_begun:
+            self._is_begun = True
+            if algorithms.speaks_first(self.remote_version) and self._connection.has_more(_NEAR_MILLISECONDS):
+                return  # ours follows the client's, and depends on it
         super()._send_kex_init()
 
     def _negotiate_keys(self, m: Message) -> None:

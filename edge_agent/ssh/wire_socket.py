@@ -6,6 +6,7 @@ paramiko asks for each packet's header, body and checksum by themselves; here on
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from time import monotonic
 
@@ -44,6 +45,14 @@ class WireSocket:
         data = bytes(memoryview(self._buffer)[self._begin : end])
         self._begin = end
         return data
+
+    def has_more(self, milliseconds: int) -> bool:
+        """Whether something is there to be read, or comes within this time. Raises OSError."""
+        if self._begin != self._end:
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(milliseconds))
 
     def send(self, data: bytes | memoryview) -> int:
         """Send some of it. Raises TimeoutError, OSError."""
