@@ -50,8 +50,8 @@ log = logging.getLogger(__name__)
 _VERSION = "SSH-2.0-OpenSSH_edge"
 _WINDOW = 2 * 1024 * 1024
 _NEAR_MILLISECONDS = 10
-"""How long ours wait for a client's algorithms. Whoever is farther away would pay for a cheaper cipher with a round trip
-at every login, and has no line on which ciphers matter."""
+"""How long ours wait for a client's algorithms. Whoever is farther away would pay for a cheaper cipher with a round
+trip at every login, and has no line on which ciphers matter."""
 _DATA_HEAD = Struct(">BII")
 _ERROR_HEAD = Struct(">BIII")
 _STDERR = 1
