@@ -70,7 +70,8 @@ def test_a_broken_connection_leaves_a_part_that_is_continued(copier: Copier, sid
     left = (target / PART).stat().st_size
     assert 0 < left < len(CONTENT)
     resumed = copier.must(*words, resume=True)
-    assert (resumed.resumed_bytes, resumed.bytes) == (left, len(CONTENT) - left)
+    assert left <= resumed.resumed_bytes < len(CONTENT)  # the node still writes what had arrived before the cut
+    assert resumed.resumed_bytes + resumed.bytes == len(CONTENT)
     assert os.listdir(target) == ["file"]
     assert (target / "file").read_bytes() == CONTENT
 
