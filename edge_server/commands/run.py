@@ -220,9 +220,7 @@ class CommandRun:
     def tell_state(self, execution: LiveExecution) -> None:
         """Tell watchers where an execution stands, or how it ended."""
         if self._watchers:
-            event = self._state_event(execution)
-            for watcher in self._watchers:
-                watcher.push(event, is_urgent=execution.end is not None)
+            self._push(self._state_event(execution), is_urgent=execution.end is not None)
 
     def tell_queued(self, execution: LiveExecution) -> None:
         """Tell watchers that an execution waits for its node."""
@@ -329,6 +327,6 @@ class CommandRun:
         time = to_timestamp(self._now())
         return Output(execution_id=execution.id, time=time, stream=stream, offset=offset, data=data)
 
-    def _push(self, event: pb.CommandEvent) -> None:
+    def _push(self, event: pb.CommandEvent, *, is_urgent: bool = True) -> None:
         for watcher in self._watchers:
-            watcher.push(event)
+            watcher.push(event, is_urgent=is_urgent)

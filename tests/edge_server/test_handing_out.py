@@ -16,7 +16,7 @@ from edge_server.commands.pacing import PaceOptions, Portion
 from edge_server.nodes.domain import NodeId, SelectedNode
 from edge_wire.v1 import command_pb2
 from tests.edge_server.fleet import WallClock
-from tests.edge_server.scripted_node import ScriptedNode, a_node, ended, executions_of, ok, run_on
+from tests.edge_server.scripted_node import Line, ScriptedNode, a_node, ended, executions_of, ok, run_on
 from tests.support.harness import Installation
 
 SENT = command_pb2.EXECUTION_STATE_SENT
@@ -27,6 +27,12 @@ STALE_EPOCH = 10**15
 async def node(site: Installation) -> AsyncIterator[ScriptedNode]:
     async with a_node(site, "edge01") as made:
         yield made
+
+
+async def ends_well(site: Installation, line: Line, command_id: str) -> None:
+    """The node is told to start, and says that all went well."""
+    await line.report((await line.ordered("start")).execution_id, end=ok())
+    assert await ended(site, command_id) == {"edge01": "ok"}
 
 
 def four_nodes() -> list[FrozenExecution]:
@@ -80,8 +86,7 @@ async def test_a_node_that_left_before_it_was_told_is_offline_or_waited_for(
         assert await ended(site, created.command_id) == {"edge01": "offline"}
         return
     line = await node.open()
-    await line.report((await line.ordered("start")).execution_id, end=ok())
-    assert await ended(site, created.command_id) == {"edge01": "ok"}
+    await ends_well(site, line, created.command_id)
 
 
 async def test_a_node_that_came_back_before_it_was_told_is_told_in_its_new_session(
@@ -90,8 +95,7 @@ async def test_a_node_that_came_back_before_it_was_told_is_told_in_its_new_sessi
     line = await node.open()
     monkeypatch.setattr(site.admin._dispatcher, "epoch_of", lambda _: STALE_EPOCH)
     created = await run_on(site, "edge01", shell="true")
-    await line.report((await line.ordered("start")).execution_id, end=ok())
-    assert await ended(site, created.command_id) == {"edge01": "ok"}
+    await ends_well(site, line, created.command_id)
     assert line.order_kinds().count("start") == 1
 
 
@@ -106,8 +110,7 @@ async def test_what_was_stored_as_sent_and_never_was_is_handed_out_when_it_is_fo
     await line.answered()
     assert "start" not in line.order_kinds()
     await site.admin._reconciler.adopt_orphans()
-    await line.report((await line.ordered("start")).execution_id, end=ok())
-    assert await ended(site, created.command_id) == {"edge01": "ok"}
+    await ends_well(site, line, created.command_id)
 
 
 async def test_a_cancel_that_another_admin_stored_reaches_what_runs_here(
