@@ -152,6 +152,7 @@ def with_password(port: int, user: str, password: str) -> bool:
         return False
     finally:
         transport.close()
+        transport.join(30.0)  # its connection is closed by its thread, and counts as one that waits until then
     return True
 
 
