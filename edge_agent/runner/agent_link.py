@@ -8,16 +8,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import selectors
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from edge_agent.runner import protocol
+from edge_agent.runner import protocol, watch
 from edge_agent.runner.execution import MESSAGE
 from edge_agent.runner.protocol import Message
+from edge_agent.runner.watch import Watch
 
 _WRITE_LIMIT = 1024 * 1024
 """Bytes waiting for the agent above which no more output is sent."""
@@ -27,18 +27,19 @@ _PEER = struct.Struct("3i")
 
 
 class AgentLink:
-    """The connection to the agent, if there is one. It is registered with the selector as itself, without data."""
+    """The connection to the agent, if there is one."""
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
-        self._selector = selector
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._then: Callable[[], object] = lambda: None
         self._connection: socket.socket | None = None
         self._decoder = protocol.Decoder()
         self._outgoing: deque[tuple[memoryview, bytearray | None]] = deque()
         """Each with the buffer that is free again when it is sent."""
         self._spare: list[bytearray] = []
         self._outgoing_size = 0
-        self._events = selectors.EVENT_READ
-        """What the selector was asked for."""
+        self._has_to_wait = False
+        """The agent takes nothing more just now; the loop says when it does."""
 
     @property
     def is_there(self) -> bool:
@@ -50,36 +51,34 @@ class AgentLink:
         """Whether the agent takes what it is sent."""
         return self._outgoing_size < _WRITE_LIMIT
 
-    def is_mine(self, connection: object) -> bool:
-        """Whether this is the agent's connection."""
-        return connection is self._connection and connection is not None
-
-    def attach(self, connection: socket.socket) -> None:
-        """This is the agent from now on; the caller dropped the earlier one."""
+    def attach(self, connection: socket.socket, then: Callable[[], object]) -> None:
+        """This is the agent from now on; the caller dropped the earlier one, and calls `receive` in `then`."""
         connection.setblocking(False)
         self._connection = connection
-        self._events = selectors.EVENT_READ
-        self._selector.register(connection, self._events, None)
+        self._then = then
+        self._has_to_wait = False
+        self._watch.add(connection.fileno(), then)
 
     def drop(self) -> None:
         """Let the agent go."""
         if self._connection is not None:
-            self._selector.unregister(self._connection)
+            self._watch.drop(self._connection.fileno())
             self._connection.close()
         self._connection = None
         self._decoder = protocol.Decoder()
         self._outgoing.clear()
         self._outgoing_size = 0
 
-    def receive(self, mask: int) -> Sequence[Message] | None:
+    def receive(self) -> Sequence[Message] | None:
         """Write what waits and read what is there; None when the agent left. Raises OSError, ProtocolError."""
         assert self._connection is not None
-        if mask & selectors.EVENT_WRITE:
+        if self._has_to_wait:
             self._flush()
-        if not mask & selectors.EVENT_READ:
+        try:
+            size = self._connection.recv_into(self._decoder.room())
+        except BlockingIOError:
             return []
-        data = self._connection.recv(256 * 1024)
-        return self._decoder.feed(data) if data else None
+        return self._decoder.took(size) if size else None
 
     def buffer(self) -> bytearray:
         """Memory for a payload of up to MESSAGE bytes, which `send_from` takes. Used again, because the kernel clears
@@ -87,23 +86,27 @@ class AgentLink:
         return self._spare.pop() if self._spare else bytearray(MESSAGE)
 
     def send(self, type_: str, **fields: Any) -> None:
-        """Say something; without an agent it is void."""
+        """Say something, with the next `flush`; without an agent it is void."""
         self._queue([(memoryview(protocol.encode_front(type_, 0, fields)), None)])
 
     def send_from(self, buffer: bytearray, size: int, type_: str, **fields: Any) -> None:
-        """The same with a payload: the first bytes of a buffer of `buffer`, which is not the caller's any more."""
+        """The same with a payload, and at once: the first bytes of a buffer of `buffer`, which is not the caller's any
+        more."""
         front = memoryview(protocol.encode_front(type_, size, fields))
         self._queue([(front, None), (memoryview(buffer)[:size], buffer)])
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what was said, as far as the agent takes it."""
+        if self._outgoing and not self._has_to_wait:
+            with contextlib.suppress(OSError):
+                self._flush()
 
     def _queue(self, pieces: Sequence[tuple[memoryview, bytearray | None]]) -> None:
         if self._connection is None:
             return
-        is_waiting = bool(self._outgoing)
         self._outgoing += pieces
         self._outgoing_size += sum(len(piece) for piece, _ in pieces)
-        if not is_waiting:  # otherwise the selector says when there is room
-            with contextlib.suppress(OSError):
-                self._flush()
 
     def _flush(self) -> None:
         assert self._connection is not None
@@ -111,10 +114,10 @@ class AgentLink:
             while self._outgoing:
                 pieces = [piece for piece, _ in itertools.islice(self._outgoing, _PIECES_AT_ONCE)]
                 self._drop_sent(self._connection.sendmsg(pieces))
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
-        if events != self._events:
-            self._events = events
-            self._selector.modify(self._connection, events, None)
+        if self._has_to_wait != bool(self._outgoing):
+            self._has_to_wait = not self._has_to_wait
+            events = watch.READ | watch.WRITE if self._has_to_wait else watch.READ
+            self._watch.add(self._connection.fileno(), self._then, events)
 
     def _drop_sent(self, size: int) -> None:
         self._outgoing_size -= size

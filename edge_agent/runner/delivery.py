@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable
 from edge_agent.runner.agent_link import AgentLink
 from edge_agent.runner.execution import CHUNK, STREAMS, Execution, StreamName
 
+_START_SECONDS = 0.1
+"""How long after its start it is told: most are over by then, and both go in one message."""
+
 
 class Delivery:
     """Sends what is due over the agent's link."""
@@ -24,21 +27,28 @@ class Delivery:
         if not self._link.is_there:
             return
         for execution in executions:
+            if not execution.is_start_told and now >= execution.started_at + _START_SECONDS:
+                self.tell_state(execution)
             if execution.is_over and not execution.is_end_told:
                 execution.is_end_told = True
+                self._tell_start_first(execution)
                 self._link.send("ended", id=execution.id, **execution.end_fields())
             if execution.credit is not None:
                 self._send_all_output(execution, now)
 
     def next_moment(self, execution: Execution) -> float | None:
-        """When output that waits for more has waited long enough; None when there is none or it may not be sent."""
-        if not self._may_send(execution):
-            return None
-        since = [output.unsent_since for output in execution.outputs.values() if output.unsent_since is not None]
-        return min(since) + execution.gather_seconds if since else None
+        """When its start, or output that waits for more, has waited long enough; None when nothing may be sent."""
+        moments = []
+        if self._may_send(execution):
+            since = [output.unsent_since for output in execution.outputs.values() if output.unsent_since is not None]
+            moments += [moment + execution.gather_seconds for moment in since]
+        if not execution.is_start_told and self._link.is_there:
+            moments.append(execution.started_at + _START_SECONDS)
+        return min(moments, default=None)
 
     def tell_state(self, execution: Execution) -> None:
         """Its process runs, if it ever had one."""
+        execution.is_start_told = True
         if execution.process is not None:
             self._link.send("started", id=execution.id, pid=execution.process.pid, start_ticks=execution.start_ticks)
 
@@ -47,9 +57,14 @@ class Delivery:
         stdin = execution.stdin
         if stdin is not None and execution.credit is not None:
             stdin.note_told()
+            self._tell_start_first(execution)
             self._link.send(
                 "stdin_wanted", id=execution.id, offset=stdin.offset, limit=stdin.limit, closed=stdin.is_over
             )
+
+    def _tell_start_first(self, execution: Execution) -> None:
+        if not execution.is_start_told:
+            self.tell_state(execution)
 
     def _send_all_output(self, execution: Execution, now: float) -> None:
         for name in STREAMS:
@@ -75,6 +90,7 @@ class Delivery:
         self._unstall(execution)
 
     def _send_chunk(self, execution: Execution, name: StreamName) -> None:
+        self._tell_start_first(execution)
         output = execution.outputs[name]
         assert execution.credit is not None
         buffer = self._link.buffer()

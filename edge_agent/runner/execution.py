@@ -31,7 +31,7 @@ DRAIN_SECONDS = 1.0
 """After the main process is over, how long its output is still read."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Output:
     """One stream of one execution."""
 
@@ -48,7 +48,7 @@ class Output:
     """The agent wants none of it."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Execution:
     """One execution and everything that the runner knows of it."""
 
@@ -70,6 +70,7 @@ class Execution:
     exited_at: float | None = None
     drain_until: float | None = None
     end: dict[str, Any] | None = None
+    is_start_told: bool = False
     is_end_told: bool = False
     is_drain_told: bool = False
     round: int = 0

@@ -13,6 +13,8 @@ MARK = "EDGE_EXECUTION_ID"
 """Environment variable that every process of an execution carries."""
 
 _ROUND_SECONDS = 0.05
+_STAT_BYTES = 4096
+"""More than proc(5) ever says in `stat`."""
 _DEAD = frozenset("ZX")
 """Process states of what is over."""
 
@@ -28,10 +30,16 @@ def boot_id() -> str:
 def start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot: with the pid it names one process. None when it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    try:
+        stat = os.read(descriptor, _STAT_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return int(stat.rpartition(b")")[2].split()[19])
 
 
 def find_marked(ids: Collection[str], mark: str = MARK) -> list[int]:

@@ -34,7 +34,7 @@ class OutputReader:
         """Read every output that has room, from now on."""
         for name in STREAMS:
             output = execution.outputs[name]
-            if output.pipe is not None and _room(execution, output) > 0:
+            if output.pipe is not None and output.pipe not in self._watch and _room(execution, output) > 0:
                 self._watch_output(execution, name, output.pipe)
 
     def read_now(self, execution: Execution) -> None:

@@ -21,6 +21,7 @@ PROTOCOLS = (1,)
 HEADER_LIMIT = 4 * 1024 * 1024
 PAYLOAD_LIMIT = 1024 * 1024
 _LENGTHS = struct.Struct(">II")
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class ProtocolError(Exception):
@@ -48,7 +49,7 @@ def encode(type_: str, payload: bytes = b"", **fields: Any) -> bytes:
 
 def encode_front(type_: str, payload_size: int, fields: Mapping[str, Any]) -> bytes:
     """What comes before the payload: whoever can send both one after the other need not copy a large one."""
-    header = json.dumps({"type": type_, **fields}, separators=(",", ":"), ensure_ascii=True).encode()
+    header = _to_json({"type": type_, **fields}).encode()
     return _LENGTHS.pack(len(header), payload_size) + header
 
 
@@ -123,7 +124,7 @@ class Decoder:
 
 def _to_message(header: bytes, payload: bytes) -> Message:
     try:
-        fields = json.loads(header)
+        fields = json.loads(header.decode())
         type_ = fields.pop("type")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise ProtocolError("a header is not a JSON object with a type") from None

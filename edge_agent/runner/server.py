@@ -1,13 +1,12 @@
 """The runner: a small process, one per node, that owns running executions and outlives the agent.
 
-One thread, one `selectors` loop: pipes, process exits by pidfd, deadlines, and one agent on a unix socket. Standard
+One thread, one epoll loop: pipes, process exits by pidfd, deadlines, and one agent on a unix socket. Standard
 library only, so that it starts fast, stays small and never needs what an update of the agent replaces.
 """
 
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import socket
 import sys
@@ -37,11 +36,10 @@ class Runner:
     def __init__(self, path: Path, program: str) -> None:
         self._directory = path
         self._program = program
-        self._selector = selectors.DefaultSelector()
         self._executions: dict[str, Execution] = {}
         self._instance_id = str(uuid4())
-        self._agent = AgentLink(self._selector)
-        self._watch = Watch(self._selector)
+        self._watch = Watch()
+        self._agent = AgentLink(self._watch)
         self._output = OutputReader(self._watch)
         self._delivery = Delivery(self._agent, unstall=self._output.attach)
         self._stdin = StdinFeeder(self._watch, self._delivery)
@@ -60,15 +58,12 @@ class Runner:
         self._hear(listener)
         directory.write_pid_file(self._directory, self._instance_id)
         while not self._should_leave():
-            for key, mask in self._selector.select(self._until_next_deadline()):
-                if self._agent.is_mine(key.fileobj):
-                    self._serve_agent(mask)
-                elif key.data is not None:  # an agent that was replaced in this very round has none
-                    key.data()
+            self._watch.wait(self._until_next_deadline())
             if self._hear_again_at is not None and executions.monotonic() >= self._hear_again_at:
                 self._hear(listener)
             self._act_on_time(executions.monotonic())
             self._delivery.send_what_is_due(self._executions.values(), executions.monotonic())
+            self._agent.flush()
         listener.close()
 
     def wake_on(self, descriptor: int) -> None:
@@ -157,14 +152,14 @@ class Runner:
 
     def _hear(self, listener: socket.socket) -> None:
         self._hear_again_at = None
-        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+        self._watch.add(listener.fileno(), lambda: self._accept(listener))
 
     def _accept(self, listener: socket.socket) -> None:
         try:
             connection, _ = listener.accept()
         except OSError:
             # No file descriptor is free: what runs goes on, and whoever knocks waits until one is.
-            self._selector.unregister(listener)
+            self._watch.drop(listener.fileno())
             self._hear_again_at = executions.monotonic() + _POLL_SECONDS
             return
         if not agent_link.is_allowed(connection):
@@ -172,7 +167,7 @@ class Runner:
             return
         self._drop_agent()
         self._is_leaving = False  # that was the wish of an earlier agent
-        self._agent.attach(connection)
+        self._agent.attach(connection, self._serve_agent)
         snapshots = [execution.snapshot() for execution in self._executions.values()]
         self._agent.send(
             "welcome",
@@ -187,7 +182,7 @@ class Runner:
         self._idle_since = executions.monotonic()
         self._forget_credit()
         for execution in self._executions.values():
-            execution.is_end_told = False
+            execution.is_start_told, execution.is_end_told = True, False  # the next one's welcome says what runs
 
     def _forget_credit(self) -> None:
         """Nothing is sent before the next resume but ends; a terminal's program is not held up by that."""
@@ -195,9 +190,9 @@ class Runner:
             execution.credit = None
             self._output.attach(execution)
 
-    def _serve_agent(self, mask: int) -> None:
+    def _serve_agent(self) -> None:
         try:
-            messages = self._agent.receive(mask)
+            messages = self._agent.receive()
             for message in messages or []:
                 self._obey(message)
         except Exception:
@@ -240,7 +235,6 @@ class Runner:
         self._watch.add(execution.pidfd, lambda: self._exited(execution))
         self._output.attach(execution)
         self._stdin.attach(execution)
-        self._delivery.tell_state(execution)
 
     def _resume(self, execution: Execution, order: Message) -> None:
         for name in STREAMS:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -15,7 +16,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from edge_agent.runner import account as accounts
 from edge_agent.runner import leftovers, script, terminal
@@ -25,7 +25,7 @@ from edge_agent.runner.spool import Spool
 from edge_agent.runner.stdin import Stdin
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class StartRequest:
     """What the agent wants started."""
 
@@ -49,6 +49,12 @@ class StartRequest:
     """Columns, rows and kind; implies stdin and exact output."""
 
 
+_KNOWN = frozenset(item.name for item in fields(StartRequest))
+_OWN_ENVIRONMENT = dict(os.environb)
+"""Of the runner, which does not change it. Bytes, because they are what the kernel gives and takes."""
+_spool_numbers = itertools.count()
+
+
 class CannotStart(Exception):
     """It cannot be started."""
 
@@ -68,7 +74,7 @@ class _Plan:
     account: Account | None
     """To change to; None to stay what the runner is."""
     directory: str
-    environment: dict[str, str] = field(repr=False)
+    environment: Mapping[bytes, bytes] = field(repr=False)
     script: bytes | None = field(repr=False)
 
 
@@ -84,9 +90,8 @@ class _Ends:
 
 def start(request_fields: Mapping[str, Any], spool_dir: Path, now: float) -> Execution:
     """Start one execution; one that cannot be started is over at once."""
-    known = {item.name for item in fields(StartRequest)}
-    unknown = sorted(request_fields.keys() - known)
-    request = StartRequest(**{name: value for name, value in request_fields.items() if name in known})
+    unknown = sorted(request_fields.keys() - _KNOWN)
+    request = StartRequest(**{name: value for name, value in request_fields.items() if name in _KNOWN})
     execution = _new_execution(request, spool_dir, now)
     # Everything that a bad request could break comes before there is a process.
     execution.deadline = now + request.timeout if request.timeout is not None else None
@@ -119,7 +124,7 @@ def _new_spools(directory: Path, size: int, *, is_lending: bool) -> dict[StreamN
     Exact output waits for room instead, and both of its rings have to keep what may be asked for again.
     """
     share = max(CHUNK, size // 4)
-    path = directory / uuid4().hex  # not named after the id, which somebody else made up
+    path = f"{directory}/{next(_spool_numbers)}"  # not named after the id, which somebody else made up
     spools: dict[StreamName, Spool] = {}
     others: dict[StreamName, StreamName] = {"stdout": "stderr", "stderr": "stdout"}
     for name, other in others.items():
@@ -127,7 +132,7 @@ def _new_spools(directory: Path, size: int, *, is_lending: bool) -> dict[StreamN
         def borrow(other: StreamName = other) -> int:
             return spools[other].lend(share // 4) if is_lending else 0
 
-        spools[name] = Spool(path.with_suffix(f".{name}"), head_limit=share, ring_limit=share, borrow=borrow)
+        spools[name] = Spool(f"{path}.{name}", head_limit=share, ring_limit=share, borrow=borrow)
     return spools
 
 
@@ -169,14 +174,17 @@ def _can_be_entered(directory: str) -> bool:
     return os.path.isdir(directory) and os.access(directory, os.X_OK)
 
 
-def _environment(request: StartRequest, account: Account | None) -> dict[str, str]:
+def _environment(request: StartRequest, account: Account | None) -> Mapping[bytes, bytes]:
     """The runner's own, what a login sets, what the terminal is, what was asked for; later ones win."""
-    environment = {**os.environ, **(account.environment() if account else {})}
+    environment = dict(_OWN_ENVIRONMENT)
+    added = {**(account.environment() if account else {})}
     if request.terminal is not None:
-        environment["TERM"] = request.terminal["kind"] or "dumb"
-        for stale in ("COLUMNS", "LINES"):  # programs believe them more than the terminal
+        added["TERM"] = request.terminal["kind"] or "dumb"
+        for stale in (b"COLUMNS", b"LINES"):  # programs believe them more than the terminal
             environment.pop(stale, None)
-    return {**environment, **request.environment, leftovers.MARK: request.id}
+    added |= {**request.environment, leftovers.MARK: request.id}
+    environment.update((os.fsencode(name), os.fsencode(value)) for name, value in added.items())
+    return environment
 
 
 # --- the process ---------------------------------------------------------------------------------------------------

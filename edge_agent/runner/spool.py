@@ -20,7 +20,9 @@ class Spool:
     `borrow` is asked once, when the head is full, how many more bytes the ring may have: see `lend`.
     """
 
-    def __init__(self, path: Path, *, head_limit: int, ring_limit: int, borrow: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self, path: Path | str, *, head_limit: int, ring_limit: int, borrow: Callable[[], int] = lambda: 0
+    ) -> None:
         self._path = path
         self._borrow = borrow
         self._has_ring = False
@@ -103,12 +105,12 @@ class Spool:
             os.close(self._file)
             self._file = None
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                os.unlink(self._path)
 
     def _spill(self) -> None:
         if self._memory is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _write_all(descriptor, self._memory, 0)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import select
-import selectors
 
-from edge_agent.runner import terminal
+from edge_agent.runner import terminal, watch
 
 LIMIT = 256 * 1024
 """Bytes that may wait for one process."""
@@ -44,8 +43,8 @@ class Stdin:
 
         A pipe becomes readable when nobody reads its other end any more; a terminal does whenever the program writes.
         """
-        waiting = selectors.EVENT_WRITE if self._waiting else 0
-        return waiting if self._is_terminal else waiting | selectors.EVENT_READ
+        waiting = watch.WRITE if self._waiting else 0
+        return waiting if self._is_terminal else waiting | watch.READ
 
     @property
     def is_worth_telling(self) -> bool:

@@ -18,7 +18,6 @@ from tests.edge_agent.processes import Runner, is_alive
 from tests.edge_agent.test_executions import waits_for
 
 BEFORE_VERSIONS = """
-import dataclasses
 from edge_agent.runner import agent_link, spawn
 send = agent_link.AgentLink.send
 def send_less(self, type_, **fields):
@@ -26,7 +25,7 @@ def send_less(self, type_, **fields):
         fields.pop(name, None)
     send(self, type_, **fields)
 agent_link.AgentLink.send = send_less
-spawn.fields = lambda kind: [item for item in dataclasses.fields(kind) if item.name != "working_directory"]
+spawn._KNOWN -= {"working_directory"}
 """
 """A runner of a program that said no version yet and did not know working directories."""
 
