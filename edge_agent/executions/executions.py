@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 Send = Callable[[reports.Report], None]
 
 _RUNNER_RETRY_SECONDS = 1.0
+_FORGET_SECONDS = 0.25
+"""How long the runner keeps what is acknowledged: many are forgotten at once, and nobody waits for it."""
 _NOTHING_WANTED = 2**62
 """An offset from which on no output is asked for: the admin wants the end only."""
 _REPORTS: Mapping[str, Callable[[Message], reports.Report]] = {
@@ -60,6 +62,8 @@ class Executions:
         self._is_stopping = False
         self._boot_id = leftovers.boot_id()
         self._rounds = 0
+        self._forgettable: list[str] = []
+        """The runner is about to be told that nothing of them is needed."""
         self._runner = self._new_runner()
 
     async def start(self) -> None:
@@ -74,6 +78,7 @@ class Executions:
         """Leave the runner to itself; it goes when it has nothing to keep."""
         self._is_stopping = True
         self.detach()
+        self._forget_in_runner()
         self._runner.send("quit")
         await self._tasks.stop()
         for live in self._live.values():
@@ -245,10 +250,17 @@ class Executions:
 
     def _forget(self, live: Live) -> None:
         """The admin has its end: nothing of it is needed any more but its id."""
-        self._runner.send("forget", id=live.entry.id)
+        if not self._forgettable:
+            asyncio.get_running_loop().call_later(_FORGET_SECONDS, self._forget_in_runner)
+        self._forgettable.append(live.entry.id)
         self._journal.forget(live.entry.id)
         del self._live[live.entry.id]
         self._retire_outdated_runner()
+
+    def _forget_in_runner(self) -> None:
+        forgettable, self._forgettable = self._forgettable, []
+        for execution_id in forgettable:
+            self._runner.send("forget", id=execution_id)
 
     def _report_from(self, live: Live, reporting: Reporting) -> None:
         """Report one execution again: its state, its output from some offsets, its end."""
@@ -344,6 +356,7 @@ class Executions:
     def _retire_outdated_runner(self) -> None:
         """Let a runner of another version of this program go as soon as it keeps nothing; a new one takes its place."""
         if self._runner.is_outdated and self._runner.takes_work and not self._is_runner_needed():
+            self._forget_in_runner()
             self._runner.retire()
 
     def _is_runner_needed(self) -> bool:

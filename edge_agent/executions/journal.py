@@ -1,7 +1,7 @@
 """The node's journal: what was accepted, handed over, started, ended and forgotten, on disk before anyone is told.
 
 An append-only file of records, written anew without what is forgotten when that is most of it. Many records share one
-fsync. What the file says is in `journal_records`.
+fsync. What the file says is in `journal_records`, how it is on the disk in `journal_file`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from edge_agent.executions import journal_records as records
+from edge_agent.executions.disk_thread import DiskThread, Then
+from edge_agent.executions.journal_file import JournalFile, sync_directory
 from edge_agent.executions.journal_records import Contents, Entry, Record
 from edge_wire.errors import DirectoryNotWritable, JournalFull
 
@@ -30,8 +31,11 @@ DIRECTORY = "executions"
 _FILE = "journal"
 _COMPACT_AT = 4 * 1024 * 1024
 _RETRY_SECONDS = 1.0
-_UNHEARD_SECONDS = 0.02
-Result = TypeVar("Result")
+_STARTED_SECONDS = 0.1
+"""How long a start waits for a record that somebody waits for; whoever comes in between finds the process by its mark.
+"""
+_FORGOTTEN_SECONDS = 1.0
+"""The same for what is forgotten: at worst its end is told, and acknowledged, once more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +43,12 @@ class _Waiting:
     """One record that is not on disk yet."""
 
     line: bytes
-    done: asyncio.Future[None]
-    entry: Entry | None = None
+    done: asyncio.Future[None] | None
+    """None when nobody waits for it."""
+    entry: Entry | None
     """The execution that exists only once this is on disk."""
+    is_synced: bool
+    """It has to be there after a power loss too."""
 
 
 class Journal:
@@ -53,15 +60,18 @@ class Journal:
     def __init__(self, directory: Path, *, is_on_disk: bool = True) -> None:
         self._directory = directory
         self._is_on_disk = is_on_disk
-        self._path = directory / _FILE
-        self._file: int | None = None
-        self._size = 0
+        self._file = JournalFile(directory / _FILE)
         self._compact_at = _COMPACT_AT
         self._kept_bytes = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._disk = DiskThread("journal")
         self._waiting: list[_Waiting] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._is_writing = False
+        """A batch is on its way to the disk, or is about to be put together."""
+        self._is_quiet = asyncio.Event()
+        self._clearing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._is_urgent = False
+        """What waits is to be written now."""
         self._stored: dict[str, Entry] = {}
         """Those among the entries whose acceptance is on disk."""
         self.entries: dict[str, Entry] = {}
@@ -75,7 +85,7 @@ class Journal:
         if not self._is_on_disk:
             return
         try:
-            contents = await self._off_loop(_prepare, self._directory)
+            contents = await self._disk.run(partial(_prepare, self._directory))
         except OSError as error:
             raise DirectoryNotWritable(f"{self._directory} cannot be used ({error.strerror})") from None
         self.entries, self.forgotten = contents.entries, contents.forgotten
@@ -85,15 +95,16 @@ class Journal:
             await self._compact()
         except OSError as error:
             log.warning("the journal goes on as it was: %s", error.strerror)
-            await self._off_loop(self._go_on, contents.sound_size)
+            await self._disk.run(partial(self._file.go_on, contents.sound_size))
 
     async def close(self) -> None:
         """Write what waits."""
-        self._begin_to_write()
-        while self._writer is not None:
-            await asyncio.wait({self._writer})
-        self._thread.shutdown()
-        self._let_go()
+        self._write_now()
+        while self._is_writing:
+            self._is_quiet.clear()
+            await self._is_quiet.wait()
+        await self._disk.run(self._file.close)
+        self._disk.stop()
 
     def require_room(self) -> None:
         """Raise JournalFull when no new execution may be accepted. An end is never refused."""
@@ -106,7 +117,7 @@ class Journal:
         """Store a new execution; on disk when it returns. Raises JournalFull when the disk takes nothing."""
         self.entries[entry.id] = entry
         try:
-            await self._append(records.accepted(entry), entry)
+            await self._append(records.accepted(entry), entry, is_new=True)
         except OSError as error:
             self._drop(entry.id)
             raise JournalFull(f"the node's disk takes nothing ({error.strerror})") from None
@@ -119,28 +130,25 @@ class Journal:
     def note_not_handed(self, execution_id: str) -> None:
         """Store that no runner was told of it after all; `close` waits for it."""
         self.entries[execution_id].runner_instance = ""
-        self._append_unheard(records.handed(execution_id, ""))
+        self._append_unheard(records.handed(execution_id, ""), _STARTED_SECONDS)
 
     def note_started(self, execution_id: str, facts: Mapping[str, Any]) -> None:
         """Store that a process runs; nobody waits for it."""
         self.entries[execution_id].started = dict(facts)
-        self._append_unheard(records.started(execution_id, facts))
+        self._append_unheard(records.started(execution_id, facts), _STARTED_SECONDS)
 
     async def end(self, execution_id: str, end: Mapping[str, Any]) -> None:
         """Store an end; on disk when it returns, however long the disk is full."""
         entry = self.entries[execution_id]
         entry.note_end(end)
-        record = records.ended(execution_id, end)
-        if self._is_on_disk:
-            self._resize(entry, len(records.to_line(record)))
-        await self._append_at_last(record)
+        await self._append_at_last(records.ended(execution_id, end), entry)
 
     def forget(self, execution_id: str) -> None:
         """Store that the end was acknowledged; nobody waits for it."""
         if execution_id in self.entries:
             self._drop(execution_id)
             self.forgotten.add(execution_id)
-            self._append_unheard(records.forgotten(execution_id))
+            self._append_unheard(records.forgotten(execution_id), _FORGOTTEN_SECONDS, is_synced=False)
 
     # --- what is kept --------------------------------------------------------------------------------------------
 
@@ -154,30 +162,19 @@ class Journal:
 
     # --- appending -----------------------------------------------------------------------------------------------
 
-    async def _append_at_last(self, record: Record) -> None:
+    async def _append_at_last(self, record: Record, entry: Entry | None = None) -> None:
         """Append, waiting for a disk that takes nothing."""
         while True:
             try:
-                await self._append(record)
+                await self._append(record, entry)
             except OSError as error:
                 log.warning("an execution waits for the disk: %s", error.strerror)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
 
-    def _append_unheard(self, record: Record) -> None:
-        """Append with the next record that somebody waits for, or a moment later: it is worth no fsync of its own."""
-        done = self._add(record)
-        done.add_done_callback(lambda future: future.cancelled() or future.exception())
-        if self._writer is None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_UNHEARD_SECONDS, self._begin_to_write)
-
-    def _append(self, record: Record, entry: Entry | None = None) -> asyncio.Future[None]:
-        done = self._add(record, entry)
-        self._begin_to_write()
-        return done
-
-    def _add(self, record: Record, entry: Entry | None = None) -> asyncio.Future[None]:
+    def _append(self, record: Record, entry: Entry | None, *, is_new: bool = False) -> asyncio.Future[None]:
+        """Append now. With an entry the record is all that is kept of it; one that is new exists from then on."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self._is_on_disk:
             done.set_result(None)
@@ -185,116 +182,94 @@ class Journal:
         line = records.to_line(record)
         if entry is not None:
             self._resize(entry, len(line))
-        self._waiting.append(_Waiting(line=line, done=done, entry=entry))
+        self._waiting.append(_Waiting(line=line, done=done, entry=entry if is_new else None, is_synced=True))
+        self._write_now()
         return done
 
-    def _begin_to_write(self) -> None:
+    def _append_unheard(self, record: Record, seconds: float, *, is_synced: bool = True) -> None:
+        """Append with the next record that somebody waits for, or after so long: it is worth no write of its own."""
+        if not self._is_on_disk:
+            return
+        self._waiting.append(_Waiting(line=records.to_line(record), done=None, entry=None, is_synced=is_synced))
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._timer.when() > loop.time() + seconds:
+            self._drop_timer()
+            self._timer = loop.call_later(seconds, self._write_now)
+
+    def _drop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._writer is None and self._waiting:
-            self._writer = asyncio.create_task(self._write_all())
 
-    async def _write_all(self) -> None:
-        """Write until nothing waits; what arrives during one fsync shares the next."""
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                failure: OSError | None = None
-                try:
-                    await self._clear_away()
-                    await self._off_loop(self._write, b"".join(waiting.line for waiting in batch))
-                except OSError as error:
-                    failure = error
-                for waiting in batch:
-                    self._settle(waiting, failure)
-        finally:
-            self._writer = None
+    def _write_now(self) -> None:
+        self._drop_timer()
+        self._is_urgent = True
+        if not self._is_writing and self._waiting:
+            self._is_writing = True
+            # What else is said in this turn of the loop shares the batch.
+            asyncio.get_running_loop().call_soon(self._write_batch)
 
-    def _settle(self, waiting: _Waiting, failure: OSError | None) -> None:
+    def _write_batch(self) -> None:
+        """Have all that waits written; what arrives meanwhile shares the next one."""
+        self._drop_timer()
+        self._is_urgent = False
+        batch, self._waiting = self._waiting, []
+        write, written = partial(self._write, batch), partial(self._written, batch)
+        if self._is_to_be_cleared:
+            self._clearing = asyncio.create_task(self._clear_away(write, written))
+        else:
+            self._disk.do(write, written)
+
+    def _written(self, batch: Sequence[_Waiting], _nothing: None, failure: Exception | None) -> None:
+        for waiting in batch:
+            self._settle(waiting, failure)
+        self._is_writing = False
+        if self._is_urgent:
+            self._write_now()
+        self._is_quiet.set()
+
+    def _settle(self, waiting: _Waiting, failure: Exception | None) -> None:
         if failure is None and waiting.entry is not None:
             self._stored[waiting.entry.id] = waiting.entry
-        if waiting.done.done():
-            return  # nobody waits for it any more
+        if waiting.done is None or waiting.done.done():
+            return  # nobody waits for it, or not any more
         if failure is None:
             waiting.done.set_result(None)
         else:
             waiting.done.set_exception(failure)
 
-    def _write(self, data: bytes) -> None:
-        assert self._file is not None
-        try:
-            _write_fully(self._file, data)
-            os.fdatasync(self._file)
-        except OSError:
-            self._cut(self._size)
-            raise
-        self._size += len(data)
-
-    def _cut(self, size: int) -> None:
-        """Take back what was written in part; a file that even that is impossible for is not appended to any more."""
-        assert self._file is not None
-        try:
-            os.ftruncate(self._file, size)
-        except OSError:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    async def _off_loop(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+    def _write(self, batch: Sequence[_Waiting]) -> None:
+        data = b"".join(waiting.line for waiting in batch)
+        self._file.append(data, is_synced=any(waiting.is_synced for waiting in batch))
 
     # --- writing it anew -----------------------------------------------------------------------------------------
 
-    async def _clear_away(self) -> None:
-        """Write the file anew when most of it is forgotten. Raises OSError when there is no file to append to."""
-        if self._file is not None and self._size <= max(self._compact_at, 2 * self._kept_bytes):
-            return
+    @property
+    def _is_to_be_cleared(self) -> bool:
+        """Whether most of the file is forgotten, or there is none to append to."""
+        return not self._file.is_open or self._file.size > max(self._compact_at, 2 * self._kept_bytes)
+
+    async def _clear_away(self, write: Callable[[], None], written: Then) -> None:
+        """Write the file anew, then append to it."""
         try:
             await self._compact()
         except OSError as error:
-            if self._file is None:
-                raise
+            if not self._file.is_open:
+                written(None, error)
+                return
             log.warning("the journal cannot be written anew and grows: %s", error.strerror)
-            self._compact_at = self._size + _COMPACT_AT
+            self._compact_at = self._file.size + _COMPACT_AT
+        self._disk.do(write, written)
 
     async def _compact(self) -> None:
         """Only what is on disk already goes into the new file: nobody may find there what was refused."""
         said = [record for entry in self._stored.values() for record in records.all_of(entry)]
         said += [records.forgotten(execution_id) for execution_id in self.forgotten]
-        await self._off_loop(self._replace, said)
+        await self._disk.run(partial(self._replace, said))
         self._compact_at = _COMPACT_AT
 
     def _replace(self, said: Sequence[Record]) -> None:
-        data = b"".join(records.to_line(record) for record in said)
-        scratch = self._path.with_name(f"{_FILE}.new")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            _write_fully(descriptor, data)
-            os.fsync(descriptor)
-            scratch.replace(self._path)
-        except OSError:
-            os.close(descriptor)
-            with contextlib.suppress(OSError):
-                scratch.unlink()  # it would take the space that the old file needs
-            raise
-        self._let_go()
-        self._file, self._size = descriptor, len(data)
-        try:
-            _sync_directory(self._directory)
-        except OSError:
-            self._let_go()  # after a power loss the old file might be back: nothing may be promised in the new one
-            raise
-
-    def _go_on(self, sound_size: int) -> None:
-        """Append to the file that is there, behind its last whole line; without one, to none before there is room."""
-        with contextlib.suppress(OSError):
-            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            self._size = sound_size
-            self._cut(sound_size)
+        self._file.replace(b"".join(records.to_line(record) for record in said))
 
 
 def read_journal(directory: Path) -> Contents:
@@ -307,24 +282,10 @@ def read_journal(directory: Path) -> Contents:
 
 def _prepare(directory: Path) -> Contents:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _sync_directory(directory.parent)
+    sync_directory(directory.parent)
     contents = read_journal(directory)
     if contents.damaged:
         log.error("the journal has %d damaged lines; the rest is used", contents.damaged)
         with contextlib.suppress(OSError):
             (directory / f"{_FILE}.damaged").write_bytes((directory / _FILE).read_bytes())
     return contents
-
-
-def _write_fully(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_DIRECTORY | os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

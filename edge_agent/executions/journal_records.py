@@ -15,6 +15,7 @@ FORGOTTEN_LIMIT = 10_000
 """So many of the newest acknowledged ids are remembered, lest a late order starts one again."""
 
 Record = dict[str, Any]
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(kw_only=True)
@@ -118,7 +119,7 @@ def all_of(entry: Entry) -> list[Record]:
 
 def to_line(record: Record) -> bytes:
     """One record as it stands in the file."""
-    body = json.dumps(record, separators=(",", ":")).encode()
+    body = _to_json(record).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 

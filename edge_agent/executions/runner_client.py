@@ -119,6 +119,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._decoder = protocol.Decoder(_READ_BYTES)
         self._transport: asyncio.Transport | None = None
         self._waiting: list[Message] = []
+        self._outgoing: list[bytes] = []
+        """Orders of this turn of the loop: they go in one write, and wake the runner once."""
         self._told: Callable[[Message], None] = self._waiting.append
         self._died: Callable[[], None] | None = None
         self._is_left = False
@@ -136,16 +138,23 @@ class _Connection(asyncio.BufferedProtocol):
             died()
 
     def send(self, data: bytes) -> None:
-        """Send; void when the runner is gone."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        """Send at the end of this turn of the loop; void when the runner is gone."""
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing.append(data)
 
     def leave(self) -> None:
         """Close, and hear nothing more."""
+        self._flush()
         self._is_left = True
         self.is_open = False
         if self._transport is not None:
             self._transport.close()
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        if outgoing and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(outgoing))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there."""

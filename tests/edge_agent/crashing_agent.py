@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edge_agent.executions import journal as journals
 from edge_agent.executions.executions import Executions
+from edge_agent.executions.journal_file import JournalFile
 from edge_agent.executions.runner_client import RunnerClient
 from edge_agent.runner.protocol import Message
 from tests.edge_agent.node import Node
@@ -34,26 +34,25 @@ def die() -> NoReturn:
 
 def break_journal(when: str, kind: str) -> None:
     """Die around the write of the first record of this kind."""
-    write, sync = journals.Journal._write, os.fdatasync
+    append, sync = JournalFile.append, os.fdatasync
     mark = f'"type":"{kind}"'.encode()
 
-    def write_and_die(self: journals.Journal, data: bytes) -> None:
+    def append_and_die(self: JournalFile, data: bytes, *, is_synced: bool) -> None:
         if mark not in data:
-            write(self, data)
+            append(self, data, is_synced=is_synced)
             return
         if when == "before":
             die()
         if when == "within":
-            assert self._file is not None
-            os.write(self._file, data[: data.index(mark) + len(mark)])
+            append(self, data[: data.index(mark) + len(mark)], is_synced=False)
             die()
         if when == "unsynced":
             os.fdatasync = lambda _: die()  # type: ignore[assignment]
-        write(self, data)
+        append(self, data, is_synced=is_synced)
         os.fdatasync = sync
         die()
 
-    journals.Journal._write = write_and_die  # type: ignore[method-assign]
+    JournalFile.append = append_and_die  # type: ignore[method-assign]
 
 
 def break_orders(when: str, kind: str) -> None:
@@ -66,6 +65,8 @@ def break_orders(when: str, kind: str) -> None:
             return
         if when == "after":
             send(self, type_, payload, **fields)
+            assert self._connection is not None
+            self._connection._flush()
         die()
 
     RunnerClient.send = send_and_die  # type: ignore[method-assign]
