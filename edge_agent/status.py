@@ -23,9 +23,15 @@ class StatusFile:
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / _FILE
         self._proxies_path = data_dir / _PROXIES_FILE
+        self._said: tuple[str, str, Mapping[str, str]] | None = None
 
     def write(self, *, state: str, error: str, **facts: str) -> None:
-        """Replace it. Not durable on purpose: it is about now. Raises OSError."""
+        """Replace it, if it says something new: what is still so began when it was first said.
+
+        Not durable on purpose: it is about now. Raises OSError.
+        """
+        if (state, error, facts) == self._said:
+            return
         status = {
             "state": state,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -34,6 +40,7 @@ class StatusFile:
             **facts,
         }
         _replace(self._path, status)
+        self._said = state, error, facts
 
     def write_proxies(self, facts: Mapping[str, Any] | None) -> None:
         """As `write`, what its proxies did since it started; None when it has none. Raises OSError."""

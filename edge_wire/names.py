@@ -97,7 +97,9 @@ def is_dns_form(host: str, domain: str = DOMAIN) -> bool:
 
 def printable(text: str, limit: int = 200) -> str:
     """Untrusted text as one safe line: control and format characters are made visible, the rest is cut at `limit`."""
-    shown = "".join(_visible(character) for character in text[:limit])
+    shown = text[:limit]
+    if not (shown.isascii() and shown.isprintable()):  # as almost all text is
+        shown = "".join(_visible(character) for character in shown)
     return shown if len(text) <= limit else f"{shown}…"
 
 

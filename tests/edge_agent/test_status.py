@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,18 @@ def test_a_problem_is_told_while_the_agent_runs(tmp_path: Path) -> None:
         lines = render(collect_status(tmp_path)).splitlines()
     assert "problem   unavailable: no route to one.example" in lines
     assert "node      not enrolled" in lines
+
+
+def test_what_is_still_so_began_when_it_was_first_said(tmp_path: Path) -> None:
+    with running(tmp_path) as file:
+        file.write(state="connecting", error="unavailable: refused")
+        path = tmp_path / "status.json"
+        first = {**json.loads(path.read_text()), "since": "2026-01-01T00:00:00+00:00"}
+        path.write_text(json.dumps(first))
+        file.write(state="connecting", error="unavailable: refused")
+        assert collect_status(tmp_path)["session"] == first
+        file.write(state="connecting", error="unavailable: timed out")
+        assert collect_status(tmp_path)["session"]["error"] == "unavailable: timed out"
 
 
 def test_an_agent_that_was_killed_is_not_called_connected(tmp_path: Path) -> None:
