@@ -493,6 +493,9 @@ class Dispatcher:
         values = {**end_values(end, outcome, started), "ended_at": execution.ended_at}
         told = partial(self._end_stored, execution, event)
         self._store(execution, event, values, told, execution.stored_outputs())
+        run.note_end(execution)
+        if run.has_heard_all:
+            self._recorder.hurry()
 
     def _end_stored(self, execution: LiveExecution, event: Event, stored: Stored) -> None:
         if stored.state is not None and stored.state is not State.ENDED:
@@ -514,6 +517,9 @@ class Dispatcher:
     def _revive(self, execution: LiveExecution, state: State) -> None:
         """This admin thought that it was over, and its node had told another admin that it runs."""
         execution.state, execution.outcome, execution.end, execution.ended_at = state, None, None, None
+        run = self._runs.get(execution.command_id)
+        if run is not None:
+            run.take_back_end(execution)
         session = self._registry.find(execution.node_id)
         if session is not None:
             self.send_resume(execution, session)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from edge_server.commands import storing
@@ -27,7 +28,8 @@ _BATCH_BYTES = 8 * 1024 * 1024
 """Output in one transaction: more would hold a lock for long."""
 _RETRY_SECONDS = 0.5
 _CROWD = 4
-"""Executions in one transaction from which on the next one waits for as long as this one took."""
+"""Executions in one transaction from which on the next one waits, for `_REST` times as long as this one took."""
+_REST = 1.0
 _LONGEST_REST_SECONDS = 0.05
 
 
@@ -39,6 +41,7 @@ class Recorder:
         self._now = now
         self._waiting: deque[tuple[Transition, Committed]] = deque()
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
 
@@ -50,6 +53,7 @@ class Recorder:
         """Write what waits, then end. What cannot be written is reported again by the nodes."""
         self._is_stopping = True
         self._wake.set()
+        self._hurry.set()
         if self._task is not None:
             await self._task
 
@@ -58,6 +62,10 @@ class Recorder:
         self._waiting.append((transition, committed))
         self._wake.set()
 
+    def hurry(self) -> None:
+        """Wait for nothing more: whoever submitted last knows that no company comes."""
+        self._hurry.set()
+
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting or not self._is_stopping:
@@ -65,13 +73,18 @@ class Recorder:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            self._hurry.clear()
             began, batch = loop.time(), self._next_batch()
             if not await self._write(batch):
                 return
             crowd = {transition.execution_id for transition, _ in batch}
             if len(crowd) >= _CROWD and not self._is_stopping:
                 # So many come at once that more are on their way: larger transactions, and fewer of them.
-                await asyncio.sleep(min(loop.time() - began, _LONGEST_REST_SECONDS))
+                await self._rest(min((loop.time() - began) * _REST, _LONGEST_REST_SECONDS))
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), seconds)
 
     def _next_batch(self) -> list[tuple[Transition, Committed]]:
         batch: list[tuple[Transition, Committed]] = []

@@ -118,6 +118,7 @@ class CommandRun:
         self._now = now
         self._clock = clock
         self._open = sum(1 for execution in self.executions.values() if not execution.is_end_committed)
+        self._unstored_ends: set[ExecutionId] = set()
         self._watchers: set[Watcher] = set()
         self._start: session_pb.StartExecution | None = None
         self._clock_at_creation = clock() - (now() - options.created_at).total_seconds()
@@ -134,8 +135,22 @@ class CommandRun:
             return True
         return any(execution.state is State.PENDING for execution in self.executions.values())
 
+    @property
+    def has_heard_all(self) -> bool:
+        """Whether nothing more is to be heard of it: every end is in the database or on its way there."""
+        return len(self._unstored_ends) >= self._open
+
+    def note_end(self, execution: LiveExecution) -> None:
+        """The end of one of its executions is on its way to the database."""
+        self._unstored_ends.add(execution.id)
+
+    def take_back_end(self, execution: LiveExecution) -> None:
+        """It was no end after all."""
+        self._unstored_ends.discard(execution.id)
+
     def commit_end(self, execution: LiveExecution) -> None:
         """The end of one of its executions is in the database: tell it."""
+        self._unstored_ends.discard(execution.id)
         if not execution.is_end_committed:
             execution.is_end_committed = True
             self._open -= 1

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from edge_server.commands import recorder as recorders
 from edge_wire import calls
 from edge_wire.v1 import command_pb2
 from edge_wire.v1 import session_pb2 as pb
@@ -52,6 +53,21 @@ async def seen(site: Installation, command_id: str) -> bytes:
         async for response in calls.stream(admin.commands.Watch, request, token=admin.token):
             output += b"".join(event.output.data for event in response.events)
     return output
+
+
+async def test_the_last_end_of_a_command_waits_for_no_company(
+    site: Installation, two: tuple[ScriptedNode, ScriptedNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise ends that come at once make the next one wait, because more seem to be on their way."""
+    for name, value in (("_CROWD", 1), ("_REST", 1e9), ("_LONGEST_REST_SECONDS", 1000.0)):
+        monkeypatch.setattr(recorders, name, value)
+    lines = [await node.open() for node in two]
+    created = await run_on(site, "edge01", "edge02", shell="true")
+    for line, target in zip(lines, created.targets, strict=True):
+        await line.ordered("start", target.execution_id)
+    for line, target in zip(lines, created.targets, strict=True):
+        await line.report(target.execution_id, end=ok())
+    assert await ended(site, created.command_id) == {"edge01": "ok", "edge02": "ok"}
 
 
 async def test_reports_about_executions_of_another_node_change_nothing(

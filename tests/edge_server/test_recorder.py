@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from edge_server.commands import recorder as recorders
 from edge_server.commands import repository
 from edge_server.commands.domain import Event, Outcome, State
 from edge_server.commands.recorder import Recorder
@@ -80,6 +81,37 @@ async def test_what_waits_shares_one_transaction(recorder: Recorder, db: Databas
     assert commits.count == 1
     assert told == [(name, SENT) for name in names]
     assert set(await standing(db, "c1")) == {(SENT, None)}
+
+
+@pytest.fixture
+def resting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crowd the next transaction waits until the end of the test."""
+    monkeypatch.setattr(recorders, "_REST", 1e9)
+    monkeypatch.setattr(recorders, "_LONGEST_REST_SECONDS", 1000.0)
+
+
+@pytest.mark.usefixtures("resting")
+async def test_after_a_crowd_what_comes_waits_for_company_unless_none_comes(recorder: Recorder, db: Database) -> None:
+    told: Told = []
+    recorder.start()
+    submit(recorder, told, *(f"c1-{place}" for place in range(10)))
+    await eventually(lambda: len(told) == 10)
+    submit(recorder, told, "c1-10")
+    await db.write(lambda tx: None)  # the transaction would have been before this one
+    assert len(told) == 10
+    recorder.hurry()
+    await eventually(lambda: len(told) == 11)
+
+
+@pytest.mark.usefixtures("resting")
+async def test_who_says_while_a_crowd_is_written_that_no_company_comes_is_heard(recorder: Recorder) -> None:
+    told: Told = []
+    submit(recorder, told, *(f"c1-{place}" for place in range(10)))
+    recorder.submit(sent("c1-10"), lambda _: recorder.hurry())
+    recorder.start()
+    await eventually(lambda: len(told) == 10)
+    submit(recorder, told, "c1-11")
+    await eventually(lambda: len(told) == 11)
 
 
 async def test_whoever_waits_is_told_after_the_commit(recorder: Recorder, commits: Commits) -> None:
