@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from edge_server.admins.models import AdminRow
+
+_URLS_SEEN_SINCE = select(AdminRow.id, AdminRow.urls).where(AdminRow.seen_at >= bindparam("since"))
+"""Put together once: every command asks."""
 
 
 def save(tx: Session, row: AdminRow) -> None:
@@ -31,6 +34,6 @@ def remove_silent(tx: Session, before: datetime) -> None:
     tx.execute(delete(AdminRow).where(AdminRow.seen_at < before))
 
 
-def list_seen_since(tx: Session, since: datetime) -> Sequence[AdminRow]:
-    """Admins that were seen since."""
-    return tx.scalars(select(AdminRow).where(AdminRow.seen_at >= since)).all()
+def urls_seen_since(tx: Session, since: datetime) -> dict[str, Sequence[str]]:
+    """Admin id → its URLs, of admins that were seen since."""
+    return {row[0]: row[1] for row in tx.execute(_URLS_SEEN_SINCE, {"since": since})}

@@ -23,7 +23,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 def live_admins(tx: Session, now: datetime) -> dict[str, Sequence[str]]:
     """Admin id → its URLs, of every admin whose heartbeat is fresh."""
-    return {row.id: row.urls for row in repository.list_seen_since(tx, now - DEAD_AFTER)}
+    return repository.urls_seen_since(tx, now - DEAD_AFTER)
 
 
 def forget_earlier_runs(tx: Session) -> None:

@@ -61,19 +61,20 @@ class Origin:
 def record(tx: Session, caller: Caller | Origin, change: Change, now: datetime) -> None:
     """Write the audit row of one change into its own transaction."""
     who = caller.principal if isinstance(caller, Caller) else caller
-    tx.add(
-        AuditRow(
-            time=now,
-            principal_id=who.id,
-            principal_name=who.name,
-            action=change.action,
-            subject_id=change.subject_id,
-            subject_name=change.subject_name,
-            cluster=change.cluster,
-            details=dict(change.details),
-            request_id=caller.request_id,
-            peer=caller.peer,
-        )
+    repository.insert_row(
+        tx,
+        {
+            "time": now,
+            "principal_id": who.id,
+            "principal_name": who.name,
+            "action": change.action,
+            "subject_id": change.subject_id,
+            "subject_name": change.subject_name,
+            "cluster": change.cluster,
+            "details": dict(change.details),
+            "request_id": caller.request_id,
+            "peer": caller.peer,
+        },
     )
 
 

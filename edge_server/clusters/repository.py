@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from edge_server.clusters.models import ClusterRow
+
+_NAMES_BY_ID = select(ClusterRow.id, ClusterRow.name).where(ClusterRow.id.in_(bindparam("ids", expanding=True)))
+"""Put together once: every command asks."""
 
 
 def list_all(tx: Session, ids: Collection[str] | None) -> Sequence[ClusterRow]:
@@ -35,8 +38,7 @@ def lock(tx: Session, cluster_id: str) -> ClusterRow | None:
 
 def names_by_id(tx: Session, ids: Collection[str]) -> dict[str, str]:
     """Cluster id → name."""
-    rows = tx.execute(select(ClusterRow.id, ClusterRow.name).where(ClusterRow.id.in_(ids)))
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in tx.execute(_NAMES_BY_ID, {"ids": list(ids)})}
 
 
 def count(tx: Session) -> int:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, false, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import (
+    Insert,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from edge_server.commands.domain import Event, FrozenExecution, Outcome, State, dropped_outcome, sources
@@ -27,6 +42,13 @@ _NOTHING_YET = {
     "error_message": literal_column("''"),
 }
 """Columns of an execution that is not over."""
+_BY_REQUEST = select(CommandRow).where(
+    CommandRow.principal_id == bindparam("principal_id"), CommandRow.request_id == bindparam("request_id")
+)
+"""Put together once: every command asks."""
+_COMMANDS: Any = CommandRow.__table__
+_COMMAND_COLUMNS = tuple(_COMMANDS.c)
+_INSERT_COMMAND = insert(_COMMANDS)
 KEPT = CommandRow.removed_at.is_(None)
 """Not on its way out."""
 
@@ -44,9 +66,7 @@ def find_by_prefix(tx: Session, prefix: str, scope: Collection[str] | None) -> S
 
 def find_by_request(tx: Session, principal_id: str, request_id: str) -> CommandRow | None:
     """The command that this request made before."""
-    return tx.scalar(
-        select(CommandRow).where(CommandRow.principal_id == principal_id, CommandRow.request_id == request_id)
-    )
+    return tx.scalar(_BY_REQUEST, {"principal_id": principal_id, "request_id": request_id})
 
 
 def insert_command(tx: Session, command: CommandRow, executions: Sequence[FrozenExecution]) -> None:
@@ -54,13 +74,17 @@ def insert_command(tx: Session, command: CommandRow, executions: Sequence[Frozen
 
     Raises IntegrityError when its request was here already.
     """
-    tx.add(command)
-    tx.flush()
+    connection = tx.connection()
+    connection.execute(_INSERT_COMMAND, {column.name: getattr(command, column.name) for column in _COMMAND_COLUMNS})
+    dialect = tx.get_bind().dialect.name
+    connection.execute(_insert_frozen(dialect), row_sets.pack(dialect, executions))
+
+
+@functools.cache
+def _insert_frozen(dialect: str) -> Insert:
     table: Any = ExecutionRow.__table__
-    dialect = tx.get_bind().dialect
     source = row_sets.columns_of(dialect, {name: table.c[name] for name in FrozenExecution._fields})
-    statement = insert(table).from_select([*source, *_NOTHING_YET], select(*source.values(), *_NOTHING_YET.values()))
-    tx.connection().execute(statement, row_sets.pack(dialect, executions))
+    return insert(table).from_select([*source, *_NOTHING_YET], select(*source.values(), *_NOTHING_YET.values()))
 
 
 def list_executions(tx: Session, command_id: str, scope: Collection[str] | None = None) -> Sequence[ExecutionRow]:
@@ -235,18 +259,26 @@ def finish(tx: Session, command_ids: Iterable[str], now: datetime) -> None:
     Locked before it is asked what is open: two admins that store its last two ends at the same moment would each see
     the other one's execution open, and nobody would close it.
     """
-    # From the last one on: they end about in their order, and whoever began with the first would look at all of them.
-    open_ones = select(ExecutionRow.id).where(ExecutionRow.command_id == CommandRow.id, _OPEN).correlate(CommandRow)
-    still_open = open_ones.order_by(ExecutionRow.position.desc()).limit(1).exists()
+    lock, close = _close_commands()
+    connection = tx.connection()
     for chunk in chunks(sorted(command_ids)):
-        unfinished = select(CommandRow.id).where(CommandRow.id.in_(chunk), CommandRow.finished_at.is_(None))
-        tx.execute(unfinished.order_by(CommandRow.id).with_for_update(key_share=True))
-        tx.execute(
-            update(CommandRow)
-            .where(CommandRow.id.in_(chunk), CommandRow.finished_at.is_(None), ~still_open)
-            .values(finished_at=now, secrets=None)
-            .execution_options(synchronize_session=False)
-        )
+        connection.execute(lock, {"ids": chunk})
+        connection.execute(close, {"ids": chunk, "now": now})
+
+
+@functools.cache
+def _close_commands() -> tuple[Select[Any], Update]:
+    """One that locks those of `ids` that are not finished, and one that finishes those that have nothing open."""
+    commands: Any = CommandRow.__table__
+    executions: Any = ExecutionRow.__table__
+    unfinished = and_(commands.c.id.in_(bindparam("ids", expanding=True)), commands.c.finished_at.is_(None))
+    # From the last one on: they end about in their order, and whoever began with the first would look at all of them.
+    mine = and_(executions.c.command_id == commands.c.id, executions.c.state != State.ENDED)
+    open_ones = select(executions.c.id).where(mine).order_by(executions.c.position.desc()).limit(1)
+    still_open = open_ones.correlate(commands).exists()
+    lock = select(commands.c.id).where(unfinished).order_by(commands.c.id).with_for_update(key_share=True)
+    close = update(commands).where(unfinished, ~still_open).values(finished_at=bindparam("now"), secrets=None)
+    return lock, close
 
 
 def _reaching(query: Select[CommandRow], scope: Collection[str] | None) -> Select[CommandRow]:

@@ -6,13 +6,14 @@ operator or the deletion of a node was first. It is asked only when an UPDATE ch
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from edge_server.commands import archive, repository
@@ -122,22 +123,28 @@ def _standing_after(last: Transition) -> _Standing:
 
 def _apply_group(tx: Session, group: Sequence[Transition], *, guards: Sequence[str], names: Sequence[str]) -> int:
     """One guarded UPDATE for all of them; returns how many rows it changed."""
-    table: Any = ExecutionRow.__table__
-    dialect = tx.get_bind().dialect
-    columns = {"id": table.c.id} | {f"only_if_{name}": table.c[name] for name in guards}
-    columns |= {f"new_{name}": table.c[name] for name in names}
-    source = row_sets.columns_of(dialect, columns)
-    statement = (
-        update(table)
-        .where(table.c.id == source["id"], _guard(table, group[0].event))
-        .where(*(table.c[name] == source[f"only_if_{name}"] for name in guards))
-        .values(state=group[0].target, **{name: _new_value(table, source, name) for name in names})
-    )
+    dialect = tx.get_bind().dialect.name
+    statement = _update_by(dialect, group[0].event, group[0].target, tuple(guards), tuple(names))
     rows = [
         (item.execution_id, *(item.only_if[name] for name in guards), *(item.values[name] for name in names))
         for item in group
     ]
     return int(tx.connection().execute(statement, row_sets.pack(dialect, rows)).rowcount)
+
+
+@functools.cache
+def _update_by(dialect: str, event: Event, target: State, guards: tuple[str, ...], names: tuple[str, ...]) -> Update:
+    """There are as many of them as there are kinds of transitions."""
+    table: Any = ExecutionRow.__table__
+    columns = {"id": table.c.id} | {f"only_if_{name}": table.c[name] for name in guards}
+    columns |= {f"new_{name}": table.c[name] for name in names}
+    source = row_sets.columns_of(dialect, columns)
+    return (
+        update(table)
+        .where(table.c.id == source["id"], _guard(table, event))
+        .where(*(table.c[name] == source[f"only_if_{name}"] for name in guards))
+        .values(state=target, **{name: _new_value(table, source, name) for name in names})
+    )
 
 
 def _new_value(table: Any, source: Mapping[str, ColumnElement[Any]], name: str) -> ColumnElement[Any]:

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Dialect, Integer, LargeBinary, String, bindparam, cast, func, type_coerce
+from sqlalchemy import Column, ColumnElement, Integer, LargeBinary, String, bindparam, cast, func, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
+SQLITE = "sqlite"
+"""The name of the dialect that takes JSON in its own way."""
 PARAMETER = "row_set"
 """What the one parameter is called."""
 
@@ -21,11 +23,14 @@ Columns = Mapping[str, Column[Any]]
 """The columns of a row set: for each name the column of a table whose type it has. Their order is that of the rows."""
 
 
-def columns_of(dialect: Dialect, columns: Columns) -> dict[str, ColumnElement[Any]]:
-    """The columns of the rows that the parameter carries, to be used in a statement that has them as a source."""
+def columns_of(dialect: str, columns: Columns) -> dict[str, ColumnElement[Any]]:
+    """The columns of the rows that the parameter carries, to be used in a statement that has them as a source.
+
+    Such a statement is worth keeping: to put it together takes longer than to execute it.
+    """
     if any(isinstance(like.type, LargeBinary) for like in columns.values()):
         raise TypeError("JSON has no bytes")
-    if dialect.name == "sqlite":
+    if dialect == SQLITE:
         rows = func.json_each(bindparam(PARAMETER, type_=String)).table_valued("value", name=PARAMETER)
         taken = [func.json_extract(rows.c.value, f"$[{place}]") for place in range(len(columns))]
         return {name: type_coerce(value, columns[name].type) for name, value in zip(columns, taken, strict=True)}
@@ -35,9 +40,9 @@ def columns_of(dialect: Dialect, columns: Columns) -> dict[str, ColumnElement[An
     return {name: _typed(text, columns[name]) for name, text in zip(columns, texts, strict=True)}
 
 
-def pack(dialect: Dialect, rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+def pack(dialect: str, rows: Sequence[Sequence[Any]]) -> dict[str, str]:
     """The parameter, from rows that have a value for each column; datetimes are aware."""
-    zone = "" if dialect.name == "sqlite" else "+00"
+    zone = "" if dialect == SQLITE else "+00"
 
     def write(value: object) -> str:
         if not isinstance(value, datetime) or value.tzinfo is None:

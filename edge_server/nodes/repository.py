@@ -6,14 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from edge_server.db.chunks import chunks
 from edge_server.nodes.domain import NodeId, Presence, SelectedNode
 from edge_server.nodes.models import AliasRow, LabelRow, NodeRow
-
-"""Ids per IN list, below what either database takes in one statement."""
 
 
 def find(tx: Session, node_id: str) -> NodeRow | None:
@@ -64,6 +62,14 @@ def find_by_ids(tx: Session, ids: Collection[str]) -> list[NodeRow]:
 
 # What selecting needs of a node and no more: facts and certificates of thousands would be read for nothing.
 _SELECTED = (NodeRow.id, NodeRow.name, NodeRow.cluster_id, NodeRow.session_admin_id)
+_ALL = select(*_SELECTED)
+_NODES: Any = NodeRow.__table__
+_CLOSE_SESSION = (
+    update(_NODES)
+    .where(_NODES.c.id == bindparam("of_id"), _NODES.c.session_epoch == bindparam("of_epoch"))
+    .values(session_admin_id=None, last_seen_at=bindparam("now", type_=_NODES.c.last_seen_at.type))
+)
+"""Put together once: after an outage all nodes come and go at once."""
 
 
 def select_by_aliases(
@@ -98,7 +104,7 @@ def select_by_id_prefixes(tx: Session, prefixes: Collection[str], scope: Collect
 
 def select_in_clusters(tx: Session, cluster_ids: Collection[str] | None) -> list[SelectedNode]:
     """All nodes of these clusters, or all there are."""
-    return [_to_selected(row) for row in tx.execute(_in_scope(select(*_SELECTED), cluster_ids))]
+    return [_to_selected(row) for row in tx.execute(_in_scope(_ALL, cluster_ids))]
 
 
 def label_values(tx: Session, name: str, scope: Collection[str] | None) -> dict[NodeId, str]:
@@ -214,14 +220,8 @@ def write_nodes(tx: Session, values: Sequence[Mapping[str, Any]]) -> None:
 
 def close_session(tx: Session, *, node_id: str, epoch: int, now: datetime) -> bool:
     """Clear the holder, unless a newer session took its place."""
-    guard = and_(NodeRow.id == node_id, NodeRow.session_epoch == epoch)
-    changed = tx.execute(
-        update(NodeRow)
-        .where(guard)
-        .values(session_admin_id=None, last_seen_at=now)
-        .execution_options(synchronize_session=False)
-    )
-    return _row_count(changed) == 1
+    closed = tx.connection().execute(_CLOSE_SESSION, {"of_id": node_id, "of_epoch": epoch, "now": now})
+    return _row_count(closed) == 1
 
 
 def touch(tx: Session, *, admin_id: str, now: datetime) -> None:

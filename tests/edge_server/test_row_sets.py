@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event, insert, select, update
+from sqlalchemy import create_engine, event, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -48,9 +48,9 @@ async def change(db: Database, names: list[str], *rows: tuple[Any, ...]) -> int:
 
     def work(tx: Session) -> int:
         dialect = tx.get_bind().dialect
-        source = row_sets.columns_of(dialect, {"id": TABLE.c.id} | {name: TABLE.c[name] for name in names})
+        source = row_sets.columns_of(dialect.name, {"id": TABLE.c.id} | {name: TABLE.c[name] for name in names})
         statement = update(TABLE).where(TABLE.c.id == source["id"]).values({name: source[name] for name in names})
-        return int(tx.connection().execute(statement, row_sets.pack(dialect, rows)).rowcount)
+        return int(tx.connection().execute(statement, row_sets.pack(dialect.name, rows)).rowcount)
 
     return await db.write(work)
 
@@ -103,19 +103,19 @@ async def test_what_json_cannot_carry_is_an_error(stored: Database, value: objec
 def test_bytes_have_no_place_in_a_row_set(db: Database) -> None:
     table: Any = OutputRow.__table__
     with pytest.raises(TypeError):
-        row_sets.columns_of(insert(table).compile().dialect, {"head": table.c.head})
+        row_sets.columns_of(row_sets.SQLITE, {"head": table.c.head})
 
 
 def test_sqlite_looks_the_rows_up_by_their_key() -> None:
     """Going through the table for each batch would cost more than all else."""
     engine = create_engine("sqlite://")
     metadata.create_all(engine)
-    source = row_sets.columns_of(engine.dialect, {"id": TABLE.c.id, "exit_code": TABLE.c.exit_code})
+    source = row_sets.columns_of(row_sets.SQLITE, {"id": TABLE.c.id, "exit_code": TABLE.c.exit_code})
     statement = update(TABLE).where(TABLE.c.id == source["id"], TABLE.c.state.in_(["sent", "running"]))
     asked: list[tuple[str, Any]] = []
     event.listen(engine, "before_cursor_execute", lambda _c, _cursor, text, values, *_: asked.append((text, values)))
     with engine.connect() as connection:
-        connection.execute(statement.values(exit_code=source["exit_code"]), row_sets.pack(engine.dialect, []))
+        connection.execute(statement.values(exit_code=source["exit_code"]), row_sets.pack(row_sets.SQLITE, []))
         text, values = asked[0]
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).scalars(3).all()
     assert any(step.startswith("SEARCH executions USING") for step in plan), plan
