@@ -218,6 +218,9 @@ def client(home: Path) -> Iterator[paramiko.SFTPClient]:
         process = subprocess.Popen(ARGV, cwd=home, stdin=theirs.fileno(), stdout=theirs.fileno())
     with NamedSocket(fileno=ours.detach()) as channel:
         yield paramiko.SFTPClient(channel)  # type: ignore[arg-type]  # a socket does as well as a channel
+        channel.shutdown(socket.SHUT_WR)
+        while channel.recv(MIB):  # paramiko leaves answers unread, and to close on them would be an error to the server
+            pass
     assert process.wait(FINISH_WITHIN) == 0
 
 
