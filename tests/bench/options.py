@@ -45,6 +45,8 @@ class Options:
     rounds: int
     has_peers: bool
     json: Path | None
+    docs: Path | None
+    """A page that gets the report between its marks."""
     spawn: Spawn | None
     """None: what each row of the issue says."""
     journal: bool | None
@@ -76,6 +78,7 @@ def parse(words: Sequence[str]) -> Options:
         rounds=found.rounds,
         has_peers=found.peers,
         json=found.json,
+        docs=found.docs,
         spawn=found.spawn,
         journal=None if found.journal is None else found.journal == "on",
         database=found.database,
@@ -120,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         "--peers", action="store_true", help="run clush, pdsh and the like beside us, over a local sshd"
     )
     parser.add_argument("--json", type=Path, help="write the report to this file")
+    parser.add_argument(
+        "--docs", type=Path, metavar="PAGE", help="put the report between its marks in this page: docs/benchmarks.md"
+    )
     parser.add_argument("--spawn", choices=["real", "null"], help="for every row; null: no process is started")
     parser.add_argument("--journal", choices=["on", "off"], help="for every row: the nodes' journal")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite", help="of the admin")

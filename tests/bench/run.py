@@ -7,13 +7,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.bench import page
 from tests.bench.databases import Databases
 from tests.bench.figures import Report
 from tests.bench.interruption import INTERRUPTED, run_until_interrupted
 from tests.bench.machine import describe
 from tests.bench.options import Options, Refused, parse, raise_file_limit
+from tests.bench.page import NoPlace
 from tests.bench.processes import Failed
 from tests.bench.rig import Rig
 from tests.bench.sections import fanout, grouped, latency, memory, output, retention, storm, throughput
@@ -39,7 +42,9 @@ def main(words: Sequence[str]) -> int:
     options = parse(words)
     try:
         raise_file_limit(options.nodes)
-    except Refused as refusal:
+        if options.docs is not None:
+            page.check(options.docs)
+    except (Refused, NoPlace) as refusal:
         sys.stderr.write(f"error: {refusal}\n")
         return 2
     scratch = Path(tempfile.mkdtemp(prefix="edge-bench-"))
@@ -79,6 +84,8 @@ def _keep(options: Options, report: Report, *, is_interrupted: bool) -> None:
     sys.stdout.write("\n".join(report.lines()) + "\n")
     if options.json is not None:
         report.write(options.json, interrupted=is_interrupted)
+    if options.docs is not None:
+        page.write(options.docs, report.to_json(interrupted=is_interrupted), datetime.now(UTC).date())
 
 
 def _say(text: str) -> None:
