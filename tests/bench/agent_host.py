@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_agent.settings import Settings
 from edge_wire.channel import open_channel
+from edge_wire.collector import look_less_often
 from edge_wire.credentials import decode_enrollment
 from edge_wire.v1 import session_pb2_grpc
 from tests.bench import profiling
@@ -79,6 +80,7 @@ class AgentHost:
 
 async def serve(start: Callable[[dict[str, Any]], Any]) -> None:
     """Answer questions until stdin ends; what was started is stopped then."""
+    look_less_often()  # as the agent does
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     host = start(json.loads(await reader.readline()))
