@@ -20,7 +20,7 @@ try:
     from edge_server.settings import Settings, read_settings
     from edge_server.settings_page import show_settings
     from edge_wire import logs
-    from edge_wire.collector import look_less_often
+    from edge_wire.collector import OF_A_FLEET, look_less_often
     from edge_wire.errors import EdgeError
     from edge_wire.private_files import open_data_dir, write_private
     from edge_wire.version import PROGRAM
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _serve() -> None:
-    look_less_often()
+    look_less_often(OF_A_FLEET)
     sys.setswitchinterval(_TURN_SECONDS)
     settings = read_settings()
     logs.set_up(settings.log_format, settings.log_level)
