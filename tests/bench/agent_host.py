@@ -80,7 +80,6 @@ class AgentHost:
 
 async def serve(start: Callable[[dict[str, Any]], Any]) -> None:
     """Answer questions until stdin ends; what was started is stopped then."""
-    look_less_often()  # as the agent does
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     host = start(json.loads(await reader.readline()))
@@ -101,4 +100,5 @@ def _say(answer: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)
+    look_less_often()  # as the agent does; the bare fan-out is what gRPC and Python are without being told
     asyncio.run(serve(AgentHost))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.proxies import Proxies, ProxySettings
+from edge_wire.collector import look_less_often
 from edge_wire.egress import EgressPolicy
 from edge_wire.egress_rules import parse_rule
 from edge_wire.listener import parse_listen
@@ -42,4 +43,5 @@ class Port:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)
+    look_less_often()  # as the agent does
     asyncio.run(serve(Port))
