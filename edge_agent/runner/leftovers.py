@@ -29,17 +29,8 @@ def boot_id() -> str:
 
 def start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot: with the pid it names one process. None when it is gone."""
-    try:
-        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        stat = os.read(descriptor, _STAT_BYTES)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    return int(stat.rpartition(b")")[2].split()[19])
+    fields = _stat_fields(pid)
+    return int(fields[19]) if fields else None
 
 
 def find_marked(ids: Collection[str], mark: str = MARK) -> list[int]:
@@ -106,11 +97,23 @@ def end_all(ids: Collection[str], groups: Mapping[int, int], grace_seconds: floa
 
 def _state_and_group(pid: int) -> tuple[str, int]:
     """State and process group (proc(5), fields 3 and 5 of stat); zeros when it is gone."""
+    fields = _stat_fields(pid)
+    return (fields[0], int(fields[2])) if fields else ("X", 0)
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """What is said of a process from its state on, proc(5); empty when it is gone. Every start asks: so no `Path`."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return "X", 0
-    return fields[0], int(fields[2])
+        return []
+    try:
+        stat = os.read(descriptor, _STAT_BYTES)
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
+    return stat.rpartition(b")")[2].decode().split()
 
 
 def _signal(pids: Collection[int], number: signal.Signals) -> None:
