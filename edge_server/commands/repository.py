@@ -47,7 +47,7 @@ _BY_REQUEST = select(CommandRow).where(
 )
 """Put together once: every command asks."""
 _COMMANDS: Any = CommandRow.__table__
-_COMMAND_COLUMNS = tuple(_COMMANDS.c)
+_EXECUTIONS: Any = ExecutionRow.__table__
 _INSERT_COMMAND = insert(_COMMANDS)
 KEPT = CommandRow.removed_at.is_(None)
 """Not on its way out."""
@@ -75,16 +75,15 @@ def insert_command(tx: Session, command: CommandRow, executions: Sequence[Frozen
     Raises IntegrityError when its request was here already.
     """
     connection = tx.connection()
-    connection.execute(_INSERT_COMMAND, {column.name: getattr(command, column.name) for column in _COMMAND_COLUMNS})
+    connection.execute(_INSERT_COMMAND, {column.name: getattr(command, column.name) for column in _COMMANDS.c})
     dialect = tx.get_bind().dialect.name
     connection.execute(_insert_frozen(dialect), row_sets.pack(dialect, executions))
 
 
 @functools.cache
 def _insert_frozen(dialect: str) -> Insert:
-    table: Any = ExecutionRow.__table__
-    source = row_sets.columns_of(dialect, {name: table.c[name] for name in FrozenExecution._fields})
-    return insert(table).from_select([*source, *_NOTHING_YET], select(*source.values(), *_NOTHING_YET.values()))
+    source = row_sets.columns_of(dialect, {name: _EXECUTIONS.c[name] for name in FrozenExecution._fields})
+    return insert(_EXECUTIONS).from_select([*source, *_NOTHING_YET], select(*source.values(), *_NOTHING_YET.values()))
 
 
 def list_executions(tx: Session, command_id: str, scope: Collection[str] | None = None) -> Sequence[ExecutionRow]:
@@ -269,8 +268,7 @@ def finish(tx: Session, command_ids: Iterable[str], now: datetime) -> None:
 @functools.cache
 def _close_commands() -> tuple[Select[Any], Update]:
     """One that locks those of `ids` that are not finished, and one that finishes those that have nothing open."""
-    commands: Any = CommandRow.__table__
-    executions: Any = ExecutionRow.__table__
+    commands, executions = _COMMANDS, _EXECUTIONS
     unfinished = and_(commands.c.id.in_(bindparam("ids", expanding=True)), commands.c.finished_at.is_(None))
     # From the last one on: they end about in their order, and whoever began with the first would look at all of them.
     mine = and_(executions.c.command_id == commands.c.id, executions.c.state != State.ENDED)

@@ -210,10 +210,9 @@ def write_nodes(tx: Session, values: Sequence[Mapping[str, Any]]) -> None:
     """Set columns of nodes that are locked, the same ones of each; `id` says which."""
     if not values:
         return
-    table: Any = NodeRow.__table__
     names = [name for name in values[0] if name != "id"]
-    statement = update(table).where(table.c.id == bindparam("of_id"))
-    statement = statement.values({name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names})
+    statement = update(_NODES).where(_NODES.c.id == bindparam("of_id"))
+    statement = statement.values({name: bindparam(f"new_{name}", type_=_NODES.c[name].type) for name in names})
     rows = [{"of_id": row["id"], **{f"new_{name}": row[name] for name in names}} for row in values]
     tx.connection().execute(statement, rows)
 
