@@ -110,21 +110,19 @@ class Report:
 
     def write(self, path: Path, *, interrupted: bool) -> None:
         """Replace the file whole."""
-        scratch = path.with_name(f".{path.name}.part")
-        scratch.write_text(json.dumps(self.to_json(interrupted=interrupted), indent=2) + "\n")
-        scratch.replace(path)
+        replace_file(path, json.dumps(self.to_json(interrupted=interrupted), indent=2) + "\n")
 
     def lines(self) -> list[str]:
         """The table, the ratios and the notes, for people."""
         lines = [f"{'case':46} {'median':>12} {'p10 to p90':>25} {'n':>5}"]
         for name, figure in self._figures.items():
-            spread = f"{_shown(figure.percentile(10))} to {_shown(figure.percentile(90))}"
-            shown = f"{_shown(figure.median)} {figure.unit}"
-            lines.append(f"{name:46} {shown:>12} {spread:>25} {len(figure.values):5}")
+            spread = f"{shown(figure.percentile(10))} to {shown(figure.percentile(90))}"
+            median = f"{shown(figure.median)} {figure.unit}"
+            lines.append(f"{name:46} {median:>12} {spread:>25} {len(figure.values):5}")
         for name, points in self._curves.items():
-            lines.append(f"{name}: " + ", ".join(f"{_shown(y)} at {_shown(x)}" for x, y in points))
+            lines.append(f"{name}: " + ", ".join(f"{shown(y)} at {shown(x)}" for x, y in points))
         for name, ratio in self.ratios().items():
-            lines.append(f"{name:46} {'not measured' if ratio is None else _shown(ratio):>12}")
+            lines.append(f"{name:46} {'not measured' if ratio is None else shown(ratio):>12}")
         return [*lines, *(f"note: {text}" for text in self._notes)]
 
 
@@ -132,5 +130,13 @@ def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _shown(value: float) -> str:
+def replace_file(path: Path, text: str) -> None:
+    """Write it whole or leave what was there."""
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(text)
+    scratch.replace(path)
+
+
+def shown(value: float) -> str:
+    """A figure as people read it."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

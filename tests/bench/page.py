@@ -7,6 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from tests.bench.figures import replace_file, shown
+
 BEGIN = "<!-- written by scripts/bench/exec --docs: begin -->"
 END = "<!-- written by scripts/bench/exec --docs: end -->"
 _VERSIONS = ("kernel", "python", "grpcio", "protobuf", "sqlalchemy", "sqlite")
@@ -29,9 +31,7 @@ def check(path: Path) -> None:
 def write(path: Path, report: Mapping[str, Any], today: date) -> None:
     """Replace what is between the marks of the page."""
     before, after = _cut(path.read_text())
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text("\n".join([before + BEGIN, "", *lines(report, today), "", END + after]))
-    scratch.replace(path)
+    replace_file(path, "\n".join([before + BEGIN, "", *lines(report, today), "", END + after]))
 
 
 def lines(report: Mapping[str, Any], today: date) -> Sequence[str]:
@@ -46,13 +46,13 @@ def lines(report: Mapping[str, Any], today: date) -> Sequence[str]:
         found += ["", "The run was interrupted; this is what was measured until then."]
     found += ["", "| ratio | |", "| --- | --- |"]
     for name, ratio in report["ratios"].items():
-        found.append(f"| `{name}` | {'not measured' if ratio is None else _shown(ratio)} |")
+        found.append(f"| `{name}` | {'not measured' if ratio is None else shown(ratio)} |")
     found += ["", "| case | median | 10th to 90th percentile | values |", "| --- | --- | --- | --- |"]
     for name, figure in report["figures"].items():
-        spread = f"{_shown(figure['p10'])} to {_shown(figure['p90'])}"
-        found.append(f"| `{name}` | {_shown(figure['median'])} {figure['unit']} | {spread} | {figure['count']} |")
+        spread = f"{shown(figure['p10'])} to {shown(figure['p90'])}"
+        found.append(f"| `{name}` | {shown(figure['median'])} {figure['unit']} | {spread} | {figure['count']} |")
     for name, points in report["curves"].items():
-        found += ["", f"`{name}`: {', '.join(f'{_shown(y)} at {_shown(x)}' for x, y in points)}."]
+        found += ["", f"`{name}`: {', '.join(f'{shown(y)} at {shown(x)}' for x, y in points)}."]
     found += [line for note in report["notes"] for line in ("", f"Note: {note}.")]
     return found
 
@@ -62,7 +62,3 @@ def _cut(text: str) -> tuple[str, str]:
     begin = text.index(BEGIN)
     end = text.index(END, begin)
     return text[:begin], text[end + len(END) :]
-
-
-def _shown(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
