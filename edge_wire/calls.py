@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stubs leave it out
 
 from edge_wire import errors
 from edge_wire.errors import EdgeError
@@ -20,6 +21,9 @@ ResponseT = TypeVar("ResponseT")
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 UNARY_TIMEOUT = timedelta(seconds=30)
+_STATUS_WITHIN = timedelta(seconds=5)
+"""The status of a call in which nothing can be sent any more is on its way, unless gRPC refused the message itself."""
+_WRITE_FAILURES = (grpc.aio.AioRpcError, asyncio.InvalidStateError, cygrpc.InternalError)
 ERROR_CODE_TRAILER = "edge-error"
 ERROR_DETAIL_TRAILER = "edge-error-bin"
 REQUEST_ID_TRAILER = "edge-request-id"
@@ -83,8 +87,8 @@ class Conversation(Generic[RequestT, ResponseT]):
         """Send one request; waits while the other side is slow."""
         try:
             async with self._write_lock:
-                await self._running.write(request)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await self._send(request)
+        except _WRITE_FAILURES:
             # What a failed write says itself is only that it failed.
             raise await self._why_it_ended() from None
 
@@ -119,19 +123,39 @@ class Conversation(Generic[RequestT, ResponseT]):
                     pass
         except TimeoutError:
             raise errors.StreamBroken("the other side does not end the call") from None
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except _WRITE_FAILURES:
             raise await self._why_it_ended() from None
 
     def close(self) -> None:
         """End the call, whatever its state."""
         self._running.cancel()
 
+    async def _send(self, request: RequestT) -> None:
+        """As `write` of the call, which a failure makes forget the status that the other side has given it.
+
+        It writes "Internal error from Core" over it (grpc issue 36066), so a refusal would be reported as a broken
+        stream.
+        """
+        if self._running.done():
+            raise asyncio.InvalidStateError
+        await self._running.wait_for_connection()
+        inner = cast("Any", self._running)._cython_call  # noqa: SLF001  # there is no public way around it
+        try:
+            await inner.send_serialized_message(cast("Message", request).SerializeToString())
+        except asyncio.CancelledError:
+            self._running.cancel()
+            raise
+
     async def _raise_failure(self) -> None:
         if await self._running.code() is not grpc.StatusCode.OK:
             raise await self._why_it_ended()
 
     async def _why_it_ended(self) -> EdgeError:
-        code = await self._running.code()
+        try:
+            async with asyncio.timeout(_STATUS_WITHIN.total_seconds()):
+                code = await self._running.code()
+        except TimeoutError:
+            return errors.StreamBroken("something could not be sent, and nobody says why")
         if code is grpc.StatusCode.OK:
             return errors.StreamBroken("the other side has closed the conversation")
         trailing = await self._running.trailing_metadata()
@@ -191,9 +215,6 @@ def _from_grpc(code: grpc.StatusCode, details: str) -> EdgeError:
         if "failed to connect" in details:
             return errors.Unavailable(f"the admin cannot be reached ({_first_clause(details)})")
         return errors.StreamBroken(f"the connection to the admin broke ({_first_clause(details)})")
-    if code is grpc.StatusCode.INTERNAL and details == "Internal error from Core":
-        # gRPC says so of a write that failed before the status of the call arrived, and forgets the status then.
-        return errors.StreamBroken("the other side ended the call while something was being sent")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return errors.MessageTooLarge()
     simple: dict[grpc.StatusCode, type[EdgeError]] = {

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import grpc
 import pytest
 
 from edge_wire import errors
-from edge_wire.calls import ERROR_DETAIL_TRAILER, bearer, to_detail, translate_status
+from edge_wire.calls import ERROR_DETAIL_TRAILER, Conversation, bearer, converse, to_detail, translate_status
 from edge_wire.errors import BY_CODE, EdgeError, Started
 from edge_wire.v1 import error_pb2
 
@@ -120,3 +125,44 @@ def test_an_unexpected_answer_names_its_status() -> None:
 
 def test_a_credential_travels_as_a_bearer_token() -> None:
     assert bearer("edge_op_abc") == (("authorization", "Bearer edge_op_abc"),)
+
+
+@contextmanager
+def refusing(error: EdgeError, is_refused: threading.Event) -> Iterator[int]:
+    """The port of a server, with threads of its own, that refuses every conversation before it has read anything."""
+
+    def refuse(_requests: object, context: grpc.ServicerContext) -> None:
+        context.set_trailing_metadata(((ERROR_DETAIL_TRAILER, to_detail(error, "").SerializeToString()),))
+        context.add_callback(is_refused.set)
+        context.abort(grpc.StatusCode[error.status], error.message)
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(refuse)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Doors", {"Open": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+async def test_a_refusal_is_heard_while_something_is_being_sent() -> None:
+    is_refused = threading.Event()
+    with refusing(errors.Denied("not for you"), is_refused) as port:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            method: grpc.aio.StreamStreamMultiCallable[error_pb2.ErrorDetail, error_pb2.ErrorDetail]
+            method = channel.stream_stream("/Doors/Open", error_pb2.ErrorDetail.SerializeToString)
+            for _ in range(50):
+                is_refused.clear()
+                with pytest.raises(errors.Denied, match="not for you"):
+                    await send_while_refused(converse(method, token="edge_op_abc"), is_refused)
+
+
+async def send_while_refused(
+    conversation: Conversation[error_pb2.ErrorDetail, error_pb2.ErrorDetail], is_refused: threading.Event
+) -> None:
+    await conversation.write(error_pb2.ErrorDetail(message="x" * 20_000))
+    is_refused.wait(10)  # holds up the loop: the refusal waits to be seen while this is sent
+    await conversation.write(error_pb2.ErrorDetail(message="x" * 20_000))
+    await anext(conversation)
