@@ -29,6 +29,7 @@ _TERMINAL_GATHER_SECONDS = 0.002
 """Somebody waits for what they typed to appear."""
 DRAIN_SECONDS = 1.0
 """After the main process is over, how long its output is still read."""
+_HANG_UP_AGAIN_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class Execution:
     started_at: float = 0.0
     deadline: float | None = None
     stop_reason: Literal["", "timed_out", "cancelled"] = ""
+    hang_up_again_at: float | None = None
     kill_at: float | None = None
     is_killed: bool = False
     exited_at: float | None = None
@@ -104,7 +106,8 @@ class Execution:
     def stop(self, reason: Literal["timed_out", "cancelled"], kill_after: float, now: float) -> None:
         """Begin to end the whole process group: SIGTERM now, SIGKILL after the grace.
 
-        On a terminal SIGHUP comes first, as if it were closed: shells that somebody sits at ignore SIGTERM.
+        On a terminal SIGHUP comes first, as if it were closed: shells that somebody sits at ignore SIGTERM. It comes
+        once more for the main process: bash only notes the first one when it is just about to read from the terminal.
         """
         if self.process is None or self.exited_at is not None or self.stop_reason:
             return
@@ -112,7 +115,15 @@ class Execution:
         self.kill_at = now + kill_after
         if self.is_terminal:
             self.signal_all(signal.SIGHUP)
+            self.hang_up_again_at = now + _HANG_UP_AGAIN_SECONDS
         self.signal_all(signal.SIGTERM)
+
+    def hang_up_again(self) -> None:
+        """Tell the main process, which has not ended, that its terminal is gone."""
+        assert self.process is not None
+        self.hang_up_again_at = None
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.process.pid, signal.SIGHUP)
 
     def signal_all(self, number: signal.Signals) -> None:
         """Signal the process group and everything that carries this execution's mark."""

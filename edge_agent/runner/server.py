@@ -89,7 +89,8 @@ class Runner:
         moments = [now + 1.0 if self._hear_again_at is None else self._hear_again_at]
         for execution in self._executions.values():
             if execution.exited_at is None:
-                moments += [moment for moment in (execution.deadline, execution.kill_at) if moment is not None]
+                due = (execution.deadline, execution.hang_up_again_at, execution.kill_at)
+                moments += [moment for moment in due if moment is not None]
             elif not execution.is_over and execution.drain_until is not None and not is_stalled(execution):
                 moments.append(now + _POLL_SECONDS if execution.stop_reason else execution.drain_until)
             if (moment := self._delivery.next_moment(execution)) is not None:
@@ -102,6 +103,8 @@ class Runner:
                 if execution.deadline is not None and now >= execution.deadline:
                     execution.deadline = None
                     execution.stop("timed_out", execution.kill_after, now)
+                if execution.hang_up_again_at is not None and now >= execution.hang_up_again_at:
+                    execution.hang_up_again()
                 if execution.kill_at is not None and now >= execution.kill_at:
                     execution.kill_at = now + TERM_GRACE_SECONDS
                     execution.is_killed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ TERMINAL = {"columns": 90, "rows": 30, "kind": "xterm"}
 BASH = ["bash", "--norc", "--noprofile", "-i"]
 JOB = """sh -c 'echo jo"b"; exec sleep 1000'\n"""
 """Says `job` when it runs, and only then."""
+FORGETFUL = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+print("ready", flush=True)
+signal.sigwait([signal.SIGHUP])
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+time.sleep(0.1)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+time.sleep(1000)
+"""
 
 
 def on_terminal(agent: Agent, *argv: str, **options: Any) -> str:
@@ -262,6 +275,14 @@ def test_a_stop_closes_the_terminal_even_for_shells_that_ignore_sigterm(agent: A
     execution_id = on_terminal(agent, *argv)
     agent.type(execution_id, "echo rea''dy\n")
     agent.read_until(execution_id, b"dy")
+    agent.send("stop", id=execution_id, kill_after=60.0)
+    end = agent.take_end(execution_id).fields
+    assert (end["stop_reason"], end["signal"]) == ("cancelled", "SIGHUP")
+
+
+def test_a_shell_that_forgets_the_first_hang_up_hears_a_second_one(agent: Agent) -> None:
+    execution_id = on_terminal(agent, sys.executable, "-c", FORGETFUL)
+    agent.read_until(execution_id, b"ready")
     agent.send("stop", id=execution_id, kill_after=60.0)
     end = agent.take_end(execution_id).fields
     assert (end["stop_reason"], end["signal"]) == ("cancelled", "SIGHUP")
