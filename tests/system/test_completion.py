@@ -42,9 +42,16 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instal
 async def environ(site: Installation) -> dict[str, str]:
     """An environment whose cache knows the installation."""
     known = shell_environment(site.directory, {**site.operator_environment(), "TERM": "xterm"})
-    assert await tab(known, "node", "show") in ([], ["edge01", "edge02", "web-1"])
-    await eventually(cache_file(site).exists, within=20.0, what="the cache is written")
+    await first_tab(known, site.directory / "cache")
     return known
+
+
+async def first_tab(environ: Mapping[str, str], caches: Path) -> Path:
+    """The file of the cache, which a first TAB has made."""
+    assert await tab(environ, "node", "show") in ([], ["edge01", "edge02", "web-1"])
+    file = caches / "edgectl" / "completion" / "test.json"
+    await eventually(file.exists, within=20.0, what="the cache is written")
+    return file
 
 
 async def tab(environ: Mapping[str, str], *words: str, typed: str = "") -> list[str]:
@@ -53,10 +60,6 @@ async def tab(environ: Mapping[str, str], *words: str, typed: str = "") -> list[
     done = await run_program("edgectl", *argv, environ=environ)
     assert (done.code, done.err) == (0, "")
     return [line.partition("\t")[0] for line in done.lines[1:]]
-
-
-def cache_file(site: Installation) -> Path:
-    return site.directory / "cache" / "edgectl" / "completion" / "test.json"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=SHELLS)
@@ -197,8 +200,11 @@ async def test_another_name_for_the_program_completes_too(environ: Mapping[str, 
         shell.close()
 
 
-async def test_the_cache_is_private_and_renewed_beside_a_tab(environ: Mapping[str, str], site: Installation) -> None:
-    file = cache_file(site)
+async def test_the_cache_is_private_and_renewed_beside_a_tab(
+    environ: Mapping[str, str], site: Installation, tmp_path: Path
+) -> None:
+    environ = {**environ, "XDG_CACHE_HOME": str(tmp_path)}  # that of the others may be renewed at any moment
+    file = await first_tab(environ, tmp_path)
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
     await site.add_agent("web-2", cluster="oslo")
