@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stubs leave it out
 
 from edge_wire import errors
@@ -139,9 +139,10 @@ class Conversation(Generic[RequestT, ResponseT]):
         if self._running.done():
             raise asyncio.InvalidStateError
         await self._running.wait_for_connection()
-        inner = cast("Any", self._running)._cython_call  # noqa: SLF001  # there is no public way around it
+        running = cast("Any", self._running)  # there is no public way around it
+        serialize = running._request_serializer  # noqa: SLF001
         try:
-            await inner.send_serialized_message(cast("Message", request).SerializeToString())
+            await running._cython_call.send_serialized_message(serialize(request) if serialize else request)  # noqa: SLF001
         except asyncio.CancelledError:
             self._running.cancel()
             raise
