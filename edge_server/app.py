@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -366,8 +366,8 @@ class AdminApp:
             gauges.refused_credential_count = self._limiter.total
         return gauges
 
-    async def _held_elsewhere(self, node_ids: Collection[NodeId]) -> Collection[NodeId]:
-        def work(tx: Session) -> Collection[NodeId]:
+    async def _held_elsewhere(self, node_ids: Collection[NodeId]) -> Mapping[NodeId, str]:
+        def work(tx: Session) -> Mapping[NodeId, str]:
             may_judge = self._presence.may_judge()
             return whereabouts.held_elsewhere(tx, node_ids, admin_id=self.admin_id, may_judge=may_judge, now=utc_now())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 from edge_server.commands.run import LiveExecution
@@ -16,18 +16,18 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
 
-HeldElsewhere = Callable[[Collection[NodeId]], Awaitable[Collection[NodeId]]]
-"""Of these nodes, those whose session another live admin holds. Raises DatabaseUnavailable."""
+HeldElsewhere = Callable[[Collection[NodeId]], Awaitable[Mapping[NodeId, str]]]
+"""Of these nodes, those whose session another live admin holds, and which. Raises DatabaseUnavailable."""
 
 
 class Found(Protocol):
-    """Told where the node of an execution is."""
+    """Told which other admin has the node of an execution: empty when none has."""
 
-    def __call__(self, execution: LiveExecution, *, is_elsewhere: bool, is_stored: bool) -> None: ...
+    def __call__(self, execution: LiveExecution, *, holder: str, is_stored: bool) -> None: ...
 
 
 class AwayNodes:
-    """Answers for each execution whether its node is with another admin; at once when there can be no other."""
+    """Answers for each execution which other admin has its node; at once when there can be no other."""
 
     def __init__(self, *, held_elsewhere: HeldElsewhere | None, found: Found) -> None:
         self._held_elsewhere = held_elsewhere
@@ -38,7 +38,7 @@ class AwayNodes:
     def look_for(self, execution: LiveExecution, *, is_stored: bool) -> None:
         """Have `found` called; `is_stored` says whether it is stored already that the execution waits."""
         if self._held_elsewhere is None:
-            self._found(execution, is_elsewhere=False, is_stored=is_stored)
+            self._found(execution, holder="", is_stored=is_stored)
             return
         if not self._asked:
             self._tasks.spawn(self._ask(self._held_elsewhere))
@@ -62,6 +62,6 @@ class AwayNodes:
         asked, self._asked = self._asked, {}
         for execution, is_stored in asked.values():
             if execution.node_id in node_ids:
-                self._found(execution, is_elsewhere=execution.node_id in elsewhere, is_stored=is_stored)
+                self._found(execution, holder=elsewhere.get(execution.node_id, ""), is_stored=is_stored)
             else:
                 self.look_for(execution, is_stored=is_stored)

@@ -31,7 +31,7 @@ from edge_server.commands.transition import StoredOutput, Transition, end_values
 from edge_server.nodes.domain import NodeId
 from edge_server.sessions.registry import SessionRegistry
 from edge_server.sessions.session import NodeSession
-from edge_wire.errors import CommandNotFound, EdgeError
+from edge_wire.errors import CommandNotFound, EdgeError, NodeOnOtherAdmin
 from edge_wire.names import printable
 from edge_wire.v1 import command_pb2 as pb
 from edge_wire.v1 import session_pb2 as session_pb
@@ -167,7 +167,7 @@ class Dispatcher:
                 self._stop_all(run)
             chosen = [run.executions[execution_id] for execution_id in decision.start]
             if not run.options.is_pacer:  # whose turn it is, the pacer says; who has the node hands out
-                chosen = [execution for execution in chosen if execution.queued_at is not None]
+                chosen = [item for item in chosen if item.queued_at is not None and run.has_its_stdin]
             started = [execution for execution in chosen if self._start(execution)]
             if not started:
                 self._timers.pump_at(run, decision.again_at)
@@ -240,13 +240,16 @@ class Dispatcher:
         self._store(execution, Event.RESEND, {"sent_epoch": session.epoch}, told)
 
     def look_for_waiting(self) -> None:
-        """Look again for nodes that were with another admin when the turn of an execution came that may not wait."""
+        """Look again for nodes that were with another admin, or away, when the turn of an execution came.
+
+        One that may wait is left to whoever gets the node, unless its stdin is here.
+        """
         if self._is_in_grace:
             return
         for run in self.runs():
             for execution in run.executions.values():
                 is_waiting = execution.state is State.PENDING and execution.queued_at is not None
-                if is_waiting and run.options.is_pacer and not run.may_wait:
+                if is_waiting and run.options.is_pacer and (run.options.spec.has_stdin or not run.may_wait):
                     self._away.look_for(execution, is_stored=True)
 
     def note_stored_state(self, execution: LiveExecution, stored: LiveExecution) -> None:
@@ -433,17 +436,23 @@ class Dispatcher:
             self._away.look_for(execution, is_stored=True)
         self.pump(run)
 
-    def _found_away(self, execution: LiveExecution, *, is_elsewhere: bool, is_stored: bool) -> None:
+    def _found_away(self, execution: LiveExecution, *, holder: str, is_stored: bool) -> None:
         """Its turn has come and its node has no session here: it waits, or that is its end."""
         run = self._runs.get(execution.command_id)
         if run is None or execution.state is not State.PENDING or self._is_stopping:
             return
         if self.is_reachable(execution.node_id):
             self.pump(run)
-        elif not run.may_wait and not is_elsewhere:
+        elif holder and run.options.spec.has_stdin:
+            message = f"its stdin was brought to this admin, and its node is with {holder}"
+            code = NodeOnOtherAdmin.code
+            self.conclude(
+                execution, Event.WITHHOLD, Outcome.NOT_STARTED, started=False, error_code=code, error_message=message
+            )
+        elif not run.may_wait and not holder:
             self.conclude(execution, Event.FIND_OFFLINE, Outcome.OFFLINE, started=False, error_code="node_offline")
         elif not is_stored:
-            if not is_elsewhere:
+            if not holder:
                 run.tell_queued(execution)
             values = {"queued_at": execution.queued_at}
             self._store(execution, Event.QUEUE, values, partial(self._take_over, execution))

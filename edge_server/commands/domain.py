@@ -75,7 +75,8 @@ class Event(StrEnum):
     FIND_OFFLINE = "find_offline"
     """Its turn came, and its node has no session with any admin."""
     WITHHOLD = "withhold"
-    """A cancel, the deadline or too many errors came before it was handed over."""
+    """A cancel, the deadline or too many errors came before it was handed over, or its stdin and its node are with
+    different admins."""
     MISS = "miss"
     """The node says that it never arrived, and it is not wanted any more."""
     DROP = "drop"
@@ -165,7 +166,7 @@ class Circumstances:
     is_ended_there: bool
     is_cancelled: bool
     may_wait: bool
-    """Whoever asked said that it may wait for its node."""
+    """Whoever asked said that it may wait for its node, or its stdin is with another admin."""
     is_recent: bool
     """Handed out within its contact time-out: after that, starting it would surprise whoever saw the node away."""
 

@@ -267,7 +267,7 @@ class Reconciler:
             is_known=entry is not None,
             is_ended_there=entry is not None and entry.ended,
             is_cancelled=run is not None and run.is_cancelled,
-            may_wait=run is not None and run.may_wait,
+            may_wait=run is not None and (run.may_wait or not run.has_its_stdin),
             is_recent=live is not None and run is not None and self._is_recent(live, run),
         )
         action = domain.reconcile(circumstances)

@@ -195,6 +195,11 @@ class CommandRun:
         return self.options.spec.offline == pb.OFFLINE_POLICY_QUEUE
 
     @property
+    def has_its_stdin(self) -> bool:
+        """Whether what a program would read is here: it is brought to the admin that paces the command, if any."""
+        return self.options.is_pacer or not self.options.spec.has_stdin
+
+    @property
     def is_ending(self) -> bool:
         """Whether what runs is to be ended too."""
         spec = self.options.spec

@@ -17,11 +17,15 @@ _NAMES_SHOWN = 3
 
 def held_elsewhere(
     tx: Session, node_ids: Collection[NodeId], *, admin_id: str, may_judge: bool, now: datetime
-) -> set[NodeId]:
-    """Of these nodes, those whose session another live admin holds; every admin lives that may not be judged."""
+) -> dict[NodeId, str]:
+    """Which other admin has the session of a node, if a live one has it; every admin lives that may not be judged."""
     live = live_admins(tx, now)
     others = {node_id: holder for node_id, holder in presence.holders(tx, node_ids).items() if holder != admin_id}
-    return {node_id for node_id, holder in others.items() if holder in live or not may_judge}
+    return {
+        node_id: _admin_at(holder, live.get(holder, ()))
+        for node_id, holder in others.items()
+        if holder in live or not may_judge
+    }
 
 
 def require_not_elsewhere(tx: Session, nodes: Sequence[SelectedNode], *, admin_id: str, now: datetime) -> None:
@@ -31,9 +35,13 @@ def require_not_elsewhere(tx: Session, nodes: Sequence[SelectedNode], *, admin_i
     if not elsewhere:
         return
     holder = str(elsewhere[0].session_admin_id)
-    urls = ", ".join(live[holder])
     names = ", ".join(node.name for node in elsewhere[:_NAMES_SHOWN])
     more = f" and {len(elsewhere) - _NAMES_SHOWN} more" if len(elsewhere) > _NAMES_SHOWN else ""
     raise NodeOnOtherAdmin(
-        f"the session of {names}{more} is held by admin {holder[:8]} at {urls}", hint=f"log in to that admin: {urls}"
+        f"the session of {names}{more} is held by {_admin_at(holder, live[holder])}",
+        hint=f"log in to that admin: {', '.join(live[holder])}",
     )
+
+
+def _admin_at(admin_id: str, urls: Sequence[str]) -> str:
+    return f"admin {admin_id[:8]} at {', '.join(urls)}" if urls else f"admin {admin_id[:8]}"

@@ -13,6 +13,7 @@ from tests.chaos.payload import Mark
 
 _NEVER_RAN = frozenset({"offline", "not_started", "expired", "dropped"})
 _FORGOTTEN = "unknown_to_node"
+_NODE_ON_OTHER_ADMIN = "node_on_other_admin"
 """A node does not know what it had said was running: its journal lost it, and no death of a runner explains that."""
 _OPENING = timedelta(seconds=2)
 """From the moment when an agent is welcome until the admin surely counts on it."""
@@ -94,10 +95,11 @@ def outcomes_have_a_reason(case: Case) -> Iterator[str]:
         if account is not None and item.outcome is not None:
             wish, is_cancelled = account.wish, case.command_of(item).cancelled_at is not None
             is_ended_early = is_cancelled or wish.deadline is not None
+            is_apart = bool(wish.stdin_bytes) and item.error_code == _NODE_ON_OTHER_ADMIN
             reasons = {
                 "cancelled": is_ended_early,
                 "timed_out": wish.timeout is not None,
-                "not_started": is_ended_early or wish.max_errors is not None,
+                "not_started": is_ended_early or wish.max_errors is not None or is_apart,
                 "expired": wish.offline == "queue",
                 "offline": wish.offline != "queue",
                 "dropped": False,

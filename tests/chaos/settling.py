@@ -28,7 +28,8 @@ Pieces = list[tuple[int, bytes]]
 async def settle(site: Site, work: Work, *, within: float) -> bool:
     """Wait until every accepted command is over, every node online and every journal empty; False when it is not.
 
-    Commands that wait for a stdin that nobody brings any more are cancelled: that is what an operator has to do.
+    Commands that wait for a stdin that nobody brings any more, or not to the admin that has their node, are cancelled:
+    that is what an operator has to do.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
@@ -81,16 +82,27 @@ def _open_count(site: Site) -> int:
 
 
 async def _cancel_abandoned(site: Site, work: Work) -> None:
-    unfinished = {
-        command.request_id: command.id
-        for command in await asyncio.to_thread(read_commands, site.database)
-        if command.finished_at is None
-    }
+    commands = await asyncio.to_thread(read_commands, site.database)
+    unfinished = {command.request_id: command for command in commands if command.finished_at is None}
+    apart = await asyncio.to_thread(_read_apart, site)
     waiting = work.waiting()
     for account in work.accounts:
         token = account.wish.token
-        if account.wish.stdin_bytes and token in unfinished and token not in waiting:
-            await work.cancel(account, unfinished[token])
+        if not account.wish.stdin_bytes or token not in unfinished:
+            continue
+        command = unfinished[token]
+        if token not in waiting or any(admin_id != command.admin_id for admin_id in apart.get(command.id, ())):
+            await work.cancel(account, command.id)
+
+
+def _read_apart(site: Site) -> dict[str, list[str]]:
+    """By command: which admins have the nodes on which it runs."""
+    holders = read_holders(site.database)
+    found: dict[str, list[str]] = {}
+    for item in read_executions(site.database):
+        if item.state == "running" and holders[item.node]:
+            found.setdefault(item.command_id, []).append(holders[item.node])
+    return found
 
 
 def _marks(site: Site, node: str) -> list[Mark]:

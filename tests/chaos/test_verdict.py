@@ -91,6 +91,12 @@ def ended_as(ending: Ending, **changes: object) -> Evidence:
     return replace(on_a(**changes), marks={"a": [BEGIN_A, replace(END_A, ending=ending)]})
 
 
+def apart() -> Evidence:
+    """Never started on the first node, as its stdin was brought to another admin."""
+    found = on_a(outcome="not_started", started=False, exit_code=None, error_code="node_on_other_admin")
+    return replace(found, marks={})
+
+
 IN_TIME = Death(node="a", at=BEGAN + timedelta(seconds=5))
 
 TRUTHS: dict[str, Callable[[], Evidence]] = {
@@ -102,6 +108,7 @@ TRUTHS: dict[str, Callable[[], Evidence]] = {
     "failed without a start": lambda: replace(
         on_a(outcome="failed", started=False, exit_code=None, error_code="journal_full"), marks={}
     ),
+    "not started where its stdin is not": apart,
     "cancelled before its end": lambda: replace(
         on_a(outcome="cancelled", exit_code=None, signal="SIGTERM"),
         marks={"a": [BEGIN_A]},
@@ -232,6 +239,10 @@ LIES: dict[str, tuple[str, Callable[[], Evidence]]] = {
     "dropped without a deletion": (
         "nothing ended in a way that nobody asked for",
         lambda: replace(on_a(outcome="dropped", started=False, exit_code=None), marks={}),
+    ),
+    "stdin with another admin, and there is none": (
+        "nothing ended in a way that nobody asked for",
+        lambda: wishing(apart(), stdin_bytes=0),
     ),
     "lost although no runner died": ("lost only where a runner died", lost),
     "lost although another node's runner died": (

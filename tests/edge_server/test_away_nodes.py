@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from edge_server.commands.away_nodes import AwayNodes
 from edge_server.commands.domain import CommandId, ExecutionId
@@ -20,18 +20,18 @@ class Answers:
         self.questions: list[set[NodeId]] = []
         self.failures: list[DatabaseUnavailable] = []
         self.may_answer = asyncio.Event()
-        self.elsewhere: set[NodeId] = set()
-        self.found: list[tuple[str, bool, bool]] = []
+        self.elsewhere: dict[NodeId, str] = {}
+        self.found: list[tuple[str, str, bool]] = []
 
-    async def held_elsewhere(self, node_ids: Collection[NodeId]) -> Collection[NodeId]:
+    async def held_elsewhere(self, node_ids: Collection[NodeId]) -> Mapping[NodeId, str]:
         self.questions.append(set(node_ids))
         await self.may_answer.wait()
         if self.failures:
             raise self.failures.pop()
         return self.elsewhere
 
-    def take(self, execution: LiveExecution, *, is_elsewhere: bool, is_stored: bool) -> None:
-        self.found.append((execution.id, is_elsewhere, is_stored))
+    def take(self, execution: LiveExecution, *, holder: str, is_stored: bool) -> None:
+        self.found.append((execution.id, holder, is_stored))
 
 
 def of_node(number: int) -> LiveExecution:
@@ -46,16 +46,16 @@ async def test_asked_again_before_the_answer_it_is_still_to_be_stored_that_it_wa
     answers = Answers()
     away = AwayNodes(held_elsewhere=answers.held_elsewhere, found=answers.take)
     execution = of_node(1)
-    answers.elsewhere = {execution.node_id}
+    answers.elsewhere = {execution.node_id: "admin b"}
     away.look_for(execution, is_stored=False)
     await eventually(lambda: answers.questions)
     away.look_for(execution, is_stored=True)
     answers.may_answer.set()
     await eventually(lambda: answers.found)
-    assert answers.found == [("e1", True, False)]
+    assert answers.found == [("e1", "admin b", False)]
     away.look_for(execution, is_stored=True)
     await eventually(lambda: len(answers.found) == 2)
-    assert answers.found[1] == ("e1", True, True)
+    assert answers.found[1] == ("e1", "admin b", True)
 
 
 async def test_what_is_asked_during_a_question_is_in_the_next_one() -> None:
@@ -68,7 +68,7 @@ async def test_what_is_asked_during_a_question_is_in_the_next_one() -> None:
     answers.failures.append(DatabaseUnavailable())
     answers.may_answer.set()
     await eventually(lambda: len(answers.found) == 2)
-    assert answers.found == [("e1", False, False), ("e2", False, True)]
+    assert answers.found == [("e1", "", False), ("e2", "", True)]
     assert answers.questions == [{first.node_id}, {first.node_id, second.node_id}]
 
 
@@ -76,4 +76,4 @@ async def test_without_other_admins_the_answer_is_there_at_once() -> None:
     answers = Answers()
     away = AwayNodes(held_elsewhere=None, found=answers.take)
     away.look_for(of_node(1), is_stored=False)
-    assert answers.found == [("e1", False, False)]
+    assert answers.found == [("e1", "", False)]

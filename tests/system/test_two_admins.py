@@ -66,6 +66,23 @@ async def test_what_waits_at_one_admin_runs_when_its_node_is_back_at_the_other(t
     assert "found" in exec_.output
 
 
+async def test_what_waits_with_its_stdin_never_starts_where_its_stdin_is_not(two_admins: Installation) -> None:
+    await add_to_the_second(two_admins, "edge01")
+    await two_admins.stop_agent("edge01")
+    place = two_admins.directory
+    (place / "in").write_text("words\n")
+    words = ("--offline", "queue", "--stdin", str(place / "in"), "-o", "jsonl", "--", "tee", str(place / "began"))
+    exec_ = await two_admins.start_edgectl("exec", "edge01", *words)
+    await eventually(lambda: '"queued"' in exec_.output, what="it waits")
+    await two_admins.start_agent("edge01")
+    assert await exec_.wait() == 255, exec_.output
+    lines = [json.loads(line) for line in exec_.output.splitlines() if line.startswith("{")]
+    (end,) = [line for line in lines if line.get("type") == "end"]
+    assert (end["outcome"], end["error"]["code"], end["started"]) == ("not_started", "node_on_other_admin", False)
+    assert two_admins.admins[1].address.urls[0] in end["error"]["message"]
+    assert not (place / "began").exists()
+
+
 async def test_what_ran_at_one_admin_is_known_at_the_other_as_soon_as_it_is_stored(two_admins: Installation) -> None:
     first, second = two_admins.admins
     await add_to_the_second(two_admins, "edge01")
