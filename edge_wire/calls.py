@@ -139,7 +139,7 @@ class Conversation(Generic[RequestT, ResponseT]):
         if self._running.done():
             raise asyncio.InvalidStateError
         await self._running.wait_for_connection()
-        running = cast("Any", self._running)  # there is no public way around it
+        running: Any = self._running  # there is no public way around it
         serialize = running._request_serializer  # noqa: SLF001
         try:
             await running._cython_call.send_serialized_message(serialize(request) if serialize else request)  # noqa: SLF001

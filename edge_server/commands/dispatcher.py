@@ -167,7 +167,7 @@ class Dispatcher:
                 self._stop_all(run)
             chosen = [run.executions[execution_id] for execution_id in decision.start]
             if not run.options.is_pacer:  # whose turn it is, the pacer says; who has the node hands out
-                chosen = [item for item in chosen if item.queued_at is not None and run.has_its_stdin]
+                chosen = [item for item in chosen if item.queued_at is not None] if run.has_its_stdin else []
             started = [execution for execution in chosen if self._start(execution)]
             if not started:
                 self._timers.pump_at(run, decision.again_at)
@@ -247,9 +247,10 @@ class Dispatcher:
         if self._is_in_grace:
             return
         for run in self.runs():
+            if not run.options.is_pacer or (run.may_wait and not run.options.spec.has_stdin):
+                continue
             for execution in run.executions.values():
-                is_waiting = execution.state is State.PENDING and execution.queued_at is not None
-                if is_waiting and run.options.is_pacer and (run.options.spec.has_stdin or not run.may_wait):
+                if execution.state is State.PENDING and execution.queued_at is not None:
                     self._away.look_for(execution, is_stored=True)
 
     def note_stored_state(self, execution: LiveExecution, stored: LiveExecution) -> None:

@@ -13,8 +13,9 @@ from tests.chaos.payload import Mark
 
 _NEVER_RAN = frozenset({"offline", "not_started", "expired", "dropped"})
 _FORGOTTEN = "unknown_to_node"
-_NODE_ON_OTHER_ADMIN = "node_on_other_admin"
 """A node does not know what it had said was running: its journal lost it, and no death of a runner explains that."""
+_NODE_ON_OTHER_ADMIN = "node_on_other_admin"
+"""Its node was with another admin than its stdin."""
 _OPENING = timedelta(seconds=2)
 """From the moment when an agent is welcome until the admin surely counts on it."""
 _DEAD_UNNOTICED = timedelta(seconds=40)

@@ -59,9 +59,7 @@ async def gather(site: Site, work: Work) -> Evidence:
         accounts=work.accounts,
         deaths=site.deaths,
         holders=await asyncio.to_thread(read_holders, site.database),
-        sessions={
-            node: read_sessions(site.log_of(node).read_text(errors="replace").splitlines()) for node in site.nodes
-        },
+        sessions={node: _sessions(site, node) for node in site.nodes},
         waiting=work.waiting(),
         processes=site.running_executions(),
         journals={node: site.journal_entries(node) for node in site.nodes},
@@ -84,25 +82,25 @@ def _open_count(site: Site) -> int:
 async def _cancel_abandoned(site: Site, work: Work) -> None:
     commands = await asyncio.to_thread(read_commands, site.database)
     unfinished = {command.request_id: command for command in commands if command.finished_at is None}
-    apart = await asyncio.to_thread(_read_apart, site)
+    apart = await asyncio.to_thread(_run_apart, site, commands)
     waiting = work.waiting()
     for account in work.accounts:
-        token = account.wish.token
-        if not account.wish.stdin_bytes or token not in unfinished:
+        command = unfinished.get(account.wish.token)
+        if command is None or not account.wish.stdin_bytes:
             continue
-        command = unfinished[token]
-        if token not in waiting or any(admin_id != command.admin_id for admin_id in apart.get(command.id, ())):
+        if command.request_id not in waiting or command.id in apart:
             await work.cancel(account, command.id)
 
 
-def _read_apart(site: Site) -> dict[str, list[str]]:
-    """By command: which admins have the nodes on which it runs."""
+def _run_apart(site: Site, commands: Sequence[Command]) -> set[str]:
+    """Commands that run on a node which another admin has than the one that paces them."""
+    pacers = {command.id: command.admin_id for command in commands}
     holders = read_holders(site.database)
-    found: dict[str, list[str]] = {}
-    for item in read_executions(site.database):
-        if item.state == "running" and holders[item.node]:
-            found.setdefault(item.command_id, []).append(holders[item.node])
-    return found
+    return {
+        item.command_id
+        for item in read_executions(site.database)
+        if item.state == "running" and holders[item.node] not in {"", pacers.get(item.command_id)}
+    }
 
 
 def _marks(site: Site, node: str) -> list[Mark]:
