@@ -22,8 +22,9 @@ from edge_wire.v1 import ssh_pb2, tunnel_pb2
 
 _ORDERS_LIMIT = 200_000
 """Orders that may wait for one node before the session is given up."""
-_COMPANY_SECONDS = 0.5
-"""How long an order waits for company: to acknowledge a thousand ends while a thousand others come in delays those."""
+_COMPANY_SECONDS = 5.0
+"""How long an order waits for company: to acknowledge a thousand ends while a thousand others come in delays those, and
+whoever runs one command after the other on a node has it acknowledged with the next one."""
 _SSH = frozenset({"ssh_question", "ssh_reports", "ssh_inventory"})
 
 

@@ -14,8 +14,8 @@ from tests.bench.floors import spawn_seconds
 from tests.bench.processes import Failed, cpu_seconds
 from tests.bench.rig import Case, Rig
 
-_AFTERMATH_SECONDS = 1.5
-"""Acknowledgements wait half a second for company, and what nodes then forget another one: that belongs to its case."""
+_AFTERMATH_SECONDS = 6.5
+"""Acknowledgements wait five seconds for company, and what nodes then forget another one: that belongs to its case."""
 _FEW = 10
 """So few nodes leave nothing to speak of."""
 
