@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from edge_wire.readiness import ENDING, FAILING, READABLE, WRITABLE
 
 _HELD = 1024 * 1024
-"""Bytes that a pipe is made for, and holds at most: it is full by its slots, and a slot may have a whole segment. With a
-quarter of it many streams have two thirds of the throughput."""
+"""Bytes that a pipe is made for, and holds at most: it is full by its slots, and a slot may have a whole segment.
+With a quarter of it many streams have two thirds of the throughput."""
 _LOOSE_BYTES = 64 * 1024
 _TURNS = 8
 """Calls for one direction before the other connections have theirs."""
