@@ -20,6 +20,7 @@ SECTIONS = (
     "grouped",
     "memory",
     "storm",
+    "storm10000",
     "databases",
     "journal",
     "flatness",
@@ -135,5 +136,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--old-executions", type=int, default=1_000_000, help="that the retention section has removed (%(default)s)"
     )
-    parser.add_argument("--outage", type=float, default=10.0, help="seconds without an admin, in storm (%(default)s)")
+    parser.add_argument("--outage", type=float, default=10.0, help="seconds without an admin, in storms (%(default)s)")
     return parser

@@ -37,8 +37,13 @@ async def start(tmp_path: Path, *words: str) -> asyncio.subprocess.Process:
             {"latency.one_node.exit_frame", "fanout100.edgectl_process", "fanout1000.bare_grpc", "fanout1000.real"},
         ),
         (
-            "output,memory,storm,journal,flatness",
-            {"output.all_nodes_to_files", "memory.agent_and_runner_resident", "storm.back_100%", "journal.real_on"},
+            "output,memory,storm,storm10000,journal,flatness",
+            {
+                "output.all_nodes_to_files",
+                "memory.agent_and_runner_resident",
+                "storm.long.back_100%",
+                "storm3.back_100%",
+            },
         ),
     ],
 )
