@@ -31,6 +31,7 @@ from edge_wire.collector import look_less_often
 from edge_wire.egress import EgressPolicy
 from edge_wire.errors import DirectoryNotWritable, NotEnrolled, Unavailable
 from edge_wire.names import dns_name
+from edge_wire.open_files import OF_A_NODE, allow_open_files
 from edge_wire.private_files import open_data_dir
 from edge_wire.v1 import session_pb2 as pb
 
@@ -250,6 +251,7 @@ def _ssh_settings(settings: Settings) -> SshSettings:
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or Ctrl-C. Raises EdgeError when it cannot ever work."""
     look_less_often()
+    allow_open_files(OF_A_NODE)
     app = AgentApp(settings)
     await app.start()
     stop = asyncio.Event()

@@ -22,6 +22,7 @@ try:
     from edge_wire import logs
     from edge_wire.collector import OF_A_FLEET, look_less_often
     from edge_wire.errors import EdgeError
+    from edge_wire.open_files import OF_AN_ADMIN, allow_open_files
     from edge_wire.private_files import open_data_dir, write_private
     from edge_wire.version import PROGRAM
 except ModuleNotFoundError as missing:  # installed as a node is, without the extra
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _serve() -> None:
     look_less_often(OF_A_FLEET)
+    allow_open_files(OF_AN_ADMIN)
     sys.setswitchinterval(_TURN_SECONDS)
     settings = read_settings()
     logs.set_up(settings.log_format, settings.log_level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import socket
 import stat
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from edge_wire import credentials
+from edge_wire.open_files import OF_AN_ADMIN
 from tests.support.eventually import eventually
 from tests.support.harness import Installation
+from tests.support.open_files import few_open_files
 from tests.support.programs import Program, run_program
 
 
@@ -31,6 +34,16 @@ async def serve(directory: Path, *, log: str = "admin.log", **environ: str) -> P
     await eventually(lambda: "log in with" in program.output or not program.is_running, within=30.0)
     assert program.is_running, program.output
     return program
+
+
+async def test_it_takes_as_many_open_files_as_it_may(tmp_path: Path) -> None:
+    with few_open_files(900) as hard:
+        program = await serve(tmp_path)
+    try:
+        allowed, _ = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        assert allowed == min(hard, OF_AN_ADMIN) > 900
+    finally:
+        await program.stop()
 
 
 async def test_without_configuration_it_makes_its_secrets_and_prints_how_to_log_in(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import signal
 from pathlib import Path
 
 from edge_wire.errors import ArgvInvalid
+from edge_wire.open_files import OF_A_NODE
 from edge_wire.v1 import command_pb2, node_pb2
 from tests.edge_server.scripted_node import a_node
 from tests.support.eventually import eventually
 from tests.support.harness import Installation
+from tests.support.open_files import few_open_files
 
 PATIENT = "echo $$ >> {0}/started; echo begin; while [ ! -e {0}/go ]; do sleep 0.05; done; echo end; exit 7"
 
@@ -44,6 +46,13 @@ async def test_an_agent_killed_twenty_times_while_a_command_runs_starts_it_once(
     assert exec_.output == "begin\nend\n"
     assert len(lines_of(site.directory / "started")) == 1
     assert await outcomes(site) == ["failed"]
+
+
+async def test_an_agent_takes_as_many_open_files_as_it_may_and_what_it_runs_has_them_too(site: Installation) -> None:
+    with few_open_files(900) as hard:
+        await site.start_agent_program("edge01", key=await site.enrollment_key())
+    done = await site.edgectl("exec", "edge01", "--", "sh", "-c", "ulimit -Sn")
+    assert done.text == f"{min(hard, OF_A_NODE)}\n"
 
 
 async def test_an_admin_killed_in_a_fan_out_and_back_gets_every_outcome(bare: Installation) -> None:
