@@ -8,9 +8,9 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +30,7 @@ from tests.support.programs import Program
 MASTER_KEY = "benchmark-master-key-0123456789"
 _ENCRYPTION_KEY = base64.b64encode(bytes(range(32))).decode()
 _ADMIN_WITHIN = 60.0
+_AGENT_WITHIN = 30.0
 OWN_RUNNERS_UP_TO = 100
 """Fleets of this size have a real runner per node; in larger ones several nodes share one."""
 _SHARE = 20
@@ -46,6 +47,8 @@ class Plan:
     spawn: Spawn
     journal: bool
     database_url: str = ""
+    admin_settings: Mapping[str, str] = field(default_factory=dict)
+    """Besides those that every admin of a benchmark has."""
 
     @property
     def agents_per_runner(self) -> int:
@@ -108,6 +111,7 @@ class Fleet:
             "MASTER_KEY": MASTER_KEY,
             "ENCRYPTION_KEY": _ENCRYPTION_KEY,
             "GRPC_VERBOSITY": "NONE",
+            **self.plan.admin_settings,
         }
         if self.plan.database_url:
             environ |= {"DB_ADAPTER": "postgres", "DATABASE_URL": self.plan.database_url}
@@ -188,6 +192,17 @@ class Fleet:
             cluster="default", uses=uses, expires_in=to_duration(timedelta(hours=4))
         )
         return (await self.admin.call(self.admin.enrollment_keys.Create, request)).secret
+
+    async def start_agent(self, log: str, environ: Mapping[str, str]) -> Program:
+        """Start a real `edge-agent run` as a process of its own; returns when it is online. Raises Failed."""
+        program = await Program.start("edge_agent", "run", environ=environ, log=self.directory / log)
+        deadline = time.monotonic() + _AGENT_WITHIN
+        while "session opened" not in program.output:
+            if not program.is_running or time.monotonic() > deadline:
+                await program.stop()
+                raise Failed(f"the agent is not online:\n{program.output[-2000:]}")
+            await asyncio.sleep(0.05)
+        return program
 
     async def welcomes(self) -> list[float]:
         """When each node was last made welcome."""

@@ -1,4 +1,4 @@
-"""A process that is the clients of a relay: it reads bulk, counts connections or times round trips, as stdin asks."""
+"""A process that is the clients of a relay: bulk, round trips, connections, many that are idle; as stdin asks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from tests.bench.processes import family, process_cpu_seconds
+from tests.bench.processes import family, process_cpu_seconds, resident_kib
 from tests.bench.relays.ways import BULK, ECHO, Way
 
 _BUFFER = 1024 * 1024
 _WARM_UP = 0.3
 _SMALL = bytes(64)
+_FEW = 100
 _AT_ONCE = 16
 """Clients that open connections at the same time, each in a process of its own."""
 
@@ -96,6 +97,28 @@ def connections(way: Way, seconds: float) -> dict[str, Any]:
     return {"count": count, "seconds": seconds, "failure": failure, "cpu": process_cpu_seconds(family(way.pids)) - cpu}
 
 
+def idle(way: Way, count: int) -> dict[str, Any]:
+    """KiB by which each process of the relay is larger while it carries so many connections in which nothing moves."""
+    _hold(way, _FEW)  # what is only made once is there
+    before = [resident_kib(pid) for pid in way.pids]
+    return {"kib": [after - earlier for after, earlier in zip(_hold(way, count), before, strict=True)]}
+
+
+def _hold(way: Way, count: int) -> list[int]:
+    """KiB of each process while there are so many connections, of which each was used once."""
+    held: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            held.append(way.connect())
+            held[-1].sendall(ECHO)
+            if held[-1].recv(1) != ECHO:
+                raise ConnectionAbortedError("a connection ended early")
+        return [resident_kib(pid) for pid in way.pids]
+    finally:
+        for connection in held:
+            connection.close()
+
+
 def _fork(way: Way, seconds: float, writing: int) -> int:
     if child := os.fork():
         return child
@@ -119,6 +142,7 @@ _ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
     "bulk": bulk,
     "round_trips": round_trips,
     "connections": connections,
+    "idle": idle,
 }
 
 

@@ -10,6 +10,7 @@ from tests.bench.processes import Failed, Helper
 from tests.bench.relays.ways import Way
 
 STREAMS = (1, 8, 64)
+STREAMS_OF_A_SESSION = (1, 8)
 PROMISED = (
     "bulk_vs_haproxy",
     "bulk64_vs_haproxy",
@@ -40,6 +41,19 @@ class Load:
             await self._round_trips(report, name, way)
         else:
             await self._connections(report, name, way)
+
+    async def through_a_session(self, report: Report, way: Way) -> None:
+        """Bulk that passes an admin and an agent. Raises Failed."""
+        for streams in STREAMS_OF_A_SESSION:
+            found = await self._ask(self._bulky, "bulk", way, streams=streams, seconds=self._seconds)
+            report.add(f"session{streams}", found["bytes"] / found["seconds"] / _MB, "MB/s")
+            report.add(f"session_cpu{streams}", found["cpu"] / found["bytes"] * _GB, "s/GB")
+
+    async def idle(self, report: Report, way: Way, tunnels: int) -> None:
+        """What tunnels in which nothing moves take of the memory of the admin and of the agent. Raises Failed."""
+        found = await self._ask(self._bulky, "idle", way, count=tunnels)
+        for name, kib in zip(("admin", "agent"), found["kib"], strict=True):
+            report.add(f"idle.{name}_per_tunnel", kib / tunnels, "KiB")
 
     async def _bulk(self, report: Report, name: str, way: Way, streams: int) -> None:
         found = await self._ask(self._bulky, "bulk", way, streams=streams, seconds=self._seconds)

@@ -15,16 +15,23 @@ from typing import Any
 from tests.bench.figures import Report
 from tests.bench.interruption import INTERRUPTED, run_until_interrupted
 from tests.bench.machine import describe
+from tests.bench.options import Refused, raise_file_limit
 from tests.bench.processes import Failed, Helper
-from tests.bench.relays.options import Options, parse
+from tests.bench.relays.options import OF_SESSIONS, OF_SOCKETS, Options, parse
 from tests.bench.relays.peers import NAMES, Peers
 from tests.bench.relays.rounds import PROMISED, Load, promise
+from tests.bench.relays.session import through_a_session
 from tests.bench.relays.ways import Way, socks5
 
 
 def main(words: Sequence[str]) -> int:
     """Returns the exit code: 0, 1 when something failed, 2 for a usage error, 130 when interrupted."""
     options = parse(words)
+    try:
+        raise_file_limit(options.tunnels)
+    except Refused as refusal:
+        _say(f"error: {refusal}")
+        return 2
     scratch = Path(tempfile.mkdtemp(prefix="edge-bench-"))
     try:
         return asyncio.run(_run(options, scratch))
@@ -53,19 +60,42 @@ async def _measure(options: Options, report: Report, scratch: Path) -> int:
     async with AsyncExitStack() as stack:
         target = await stack.enter_async_context(_helper("target", {}, scratch))
         target_port = (await target.hear())["port"]
+        bulky = await stack.enter_async_context(_helper("load", {}, scratch))
+        small = await stack.enter_async_context(_helper("load", {}, scratch))
+        load = Load(bulky, small, options.seconds)
+        if any(section in OF_SOCKETS for section in options.sections):
+            await _from_socket_to_socket(options, load, report, target_port, scratch)
+        if any(section in OF_SESSIONS for section in options.sections):
+            await _through_a_session(options, load, report, target_port, scratch)
+    return 0
+
+
+async def _from_socket_to_socket(options: Options, load: Load, report: Report, target_port: int, scratch: Path) -> None:
+    async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(_ours(target_port, scratch))
         ways = {"direct": Way(port=target_port), "ours": ours}
         if options.has_peers:
             ways |= await stack.enter_async_context(_peers(target_port, scratch, report))
-        bulky = await stack.enter_async_context(_helper("load", {}, scratch))
-        small = await stack.enter_async_context(_helper("load", {}, scratch))
-        load = Load(bulky, small, options.seconds)
         for number in range(options.rounds + 1):
             report.is_counting = number > 0  # one round warms up
             for section in options.sections:
-                await _take_turns(load, section, report, ways)
+                if section in OF_SOCKETS:
+                    await _take_turns(load, section, report, ways)
             _say(f"round {number} of {options.rounds}")
-    return 0
+
+
+async def _through_a_session(options: Options, load: Load, report: Report, target_port: int, scratch: Path) -> None:
+    _say("starting an admin and an agent")
+    async with through_a_session(target_port, scratch) as way:
+        report.is_counting = True
+        if "idle" in options.sections:  # first: what bulk leaves behind would hide what they take
+            await load.idle(report, way, options.tunnels)
+        if "session" not in options.sections:
+            return
+        for number in range(options.rounds + 1):
+            report.is_counting = number > 0
+            await load.through_a_session(report, way)
+            _say(f"round {number} of {options.rounds} through a session")
 
 
 async def _take_turns(load: Load, section: str, report: Report, ways: Mapping[str, Way]) -> None:

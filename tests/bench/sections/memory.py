@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
 
 from tests.bench import client
 from tests.bench.fleet import Fleet
 from tests.bench.processes import memory_parts, resident_kib
 from tests.bench.rig import Rig
-from tests.support.eventually import eventually
-from tests.support.programs import Program
 
 _STEP = 20
 """Points of the curve over many executions."""
@@ -50,9 +46,9 @@ async def _agent_program(rig: Rig, fleet: Fleet) -> None:
     """A real `edge-agent run` as a process of its own, and its runner. Not the first one of its node, which enrolls."""
     directory = fleet.directory / "real"
     environ = {"DATA_DIR": str(directory), "NODE_ALIAS": "real", "ENROLLMENT_KEY": await fleet.new_key(1)}
-    first = await _online_agent(environ, fleet.directory / "first.log")
+    first = await fleet.start_agent("first.log", environ)
     await first.stop()
-    program = await _online_agent(environ, fleet.directory / "real.log")
+    program = await fleet.start_agent("real.log", environ)
     try:
         await client.execute(fleet.admin, fleet.plan.nodes + 1)
         runner = int(json.loads((directory / "runner" / "pid").read_text())["pid"])
@@ -63,9 +59,3 @@ async def _agent_program(rig: Rig, fleet: Fleet) -> None:
         rig.report.add("memory.agent_and_runner_resident", both / 1024, "MiB")
     finally:
         await program.stop()
-
-
-async def _online_agent(environ: Mapping[str, str], log: Path) -> Program:
-    program = await Program.start("edge_agent", "run", environ=environ, log=log)
-    await eventually(lambda: "session opened" in program.output, within=30.0, what="the agent is online")
-    return program

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -12,14 +11,13 @@ from tempfile import mkdtemp
 
 from edge_wire.v1 import ssh_pb2
 from tests.bench.fleet import Fleet, Plan, admin_running
-from tests.bench.processes import Failed, Helper, within
+from tests.bench.processes import Helper
 from tests.bench.ssh.ways import OPTIONS, VARIABLE, Way, new_key, openssh
 from tests.bench.sshd import Sshd
 from tests.support.postgres import free_port
 from tests.support.programs import Program, clean_environment
 
 _NODE = "real"
-_ONLINE_WITHIN = 60.0
 
 
 @asynccontextmanager
@@ -60,7 +58,6 @@ async def whole_path(scratch: Path) -> AsyncIterator[Mapping[str, Way]]:
         port = free_port()
         program = await _start_agent(fleet, port)
         try:
-            await within(_ONLINE_WITHIN, _online(program), "the agent is online")
             await _let_in(fleet, new_key(fleet.directory / "key"))
             pids = [fleet.admin_pid, program.process.pid]
             options = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
@@ -82,14 +79,7 @@ async def _start_agent(fleet: Fleet, port: int) -> Program:
         "SSH_LISTEN": f"127.0.0.1:{port}",
         "SSH_ENVIRONMENT": VARIABLE,
     }
-    return await Program.start("edge_agent", "run", environ=environ, log=fleet.directory / "real.log")
-
-
-async def _online(program: Program) -> None:
-    while "session opened" not in program.output:
-        if not program.is_running:
-            raise Failed(f"the agent does not start:\n{program.output[-2000:]}")
-        await asyncio.sleep(0.05)
+    return await fleet.start_agent("real.log", environ)
 
 
 async def _let_in(fleet: Fleet, public_key: str) -> None:
