@@ -17,7 +17,7 @@ from typing import Any
 from edge_server.commands import convert
 from edge_server.commands.away_nodes import AwayNodes, HeldElsewhere
 from edge_server.commands.domain import CommandId, Event, ExecutionId, Outcome, State
-from edge_server.commands.late_ends import LateEnds, acknowledgement
+from edge_server.commands.late_ends import LateEnds, acknowledgement, collection
 from edge_server.commands.output import half_for
 from edge_server.commands.output_flow import OutputFlow
 from edge_server.commands.pacing import PaceDecision, StopReason
@@ -403,6 +403,9 @@ class Dispatcher:
         return True
 
     def _send_committed(self, execution: LiveExecution, stored: Stored) -> None:
+        if stored.state is State.ENDED:
+            # With another admin; what its node said of it when it came was passed over, as it was being handed out.
+            self._order(execution.node_id, collection(execution.id))
         if execution.state is not State.SENT or execution.command_id not in self._runs:
             return
         execution.sent_epoch = stored.sent_epoch

@@ -70,3 +70,9 @@ def acknowledgement(execution_id: ExecutionId) -> session_pb.ExecutionOrder:
     order = session_pb.ExecutionOrder(execution_id=execution_id)
     order.acknowledge_end.SetInParent()
     return order
+
+
+def collection(execution_id: ExecutionId) -> session_pb.ExecutionOrder:
+    """Resume without credit, so that only its end comes back and can be acknowledged."""
+    resume = session_pb.ResumeExecution(stdout_offset=2**62, stderr_offset=2**62)
+    return session_pb.ExecutionOrder(execution_id=execution_id, resume=resume)

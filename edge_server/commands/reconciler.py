@@ -18,7 +18,7 @@ from edge_server.admins.service import live_admins
 from edge_server.commands import archive, domain, repository
 from edge_server.commands.dispatcher import Dispatcher
 from edge_server.commands.domain import Action, CommandId, Event, ExecutionId, Outcome, State
-from edge_server.commands.late_ends import acknowledgement
+from edge_server.commands.late_ends import acknowledgement, collection
 from edge_server.commands.models import ExecutionRow
 from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.db.database import Database
@@ -321,10 +321,4 @@ def _close_there(session: NodeSession, execution_id: ExecutionId, action: Action
         order = pb.ExecutionOrder(execution_id=execution_id)
         order.stop.kill_after.FromTimedelta(domain.DEFAULT_KILL_AFTER)
         session.order(order)
-    session.order(_collect_end(execution_id))
-
-
-def _collect_end(execution_id: ExecutionId) -> pb.ExecutionOrder:
-    """Resume without credit, so that only its end comes back and can be acknowledged."""
-    resume = pb.ResumeExecution(stdout_offset=2**62, stderr_offset=2**62)
-    return pb.ExecutionOrder(execution_id=execution_id, resume=resume)
+    session.order(collection(execution_id))

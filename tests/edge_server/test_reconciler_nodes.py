@@ -345,3 +345,42 @@ async def test_a_view_of_the_database_that_is_older_than_an_end_starts_nothing(
             await line.answered()
         assert "start" not in line.order_kinds()
         assert await outcomes_of(bare, created.command_id) == {"edge01": "offline"}
+
+
+async def test_what_ended_with_another_admin_while_it_is_handed_out_here_is_collected_and_acknowledged(
+    site: Installation, node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = await run_on(site, "edge01", shell="true", offline=command_pb2.OFFLINE_POLICY_QUEUE)
+    run = site.admin._dispatcher.find_run(CommandId(created.command_id))
+    assert run is not None
+    (execution,) = run.executions.values()
+    is_over = update(ExecutionRow).where(ExecutionRow.id == execution.id)
+    is_over = is_over.values(state=State.ENDED, outcome=Outcome.OK, started=True, ended_at=datetime.now(UTC))
+    is_read, go_on, may_write = threading.Event(), threading.Event(), asyncio.Event()
+    read, write = repository.list_for_nodes, site.admin._recorder._write
+
+    def slow_read(*arguments: Any) -> Any:
+        is_read.set()
+        go_on.wait(10)
+        return read(*arguments)
+
+    async def late_write(batch: Any) -> bool:
+        await may_write.wait()
+        return await write(batch)
+
+    monkeypatch.setattr(site.admin._recorder, "_write", late_write)
+    monkeypatch.setattr(repository, "list_for_nodes", slow_read)
+    line = await node.open(executions=[known(execution.id, ended=True)])
+    await eventually(is_read.is_set, what="the node is about to be settled")
+    await site.admin.db.write(lambda tx: tx.execute(is_over))
+    site.admin._dispatcher.pump(run)
+    assert execution.state is State.SENT
+    go_on.set()
+    for _ in range(3):
+        await line.answered()
+    assert line.order_kinds(execution.id) == []
+    may_write.set()
+    await line.ordered("resume")
+    await line.report(execution.id, end=ok())
+    await line.ordered("acknowledge_end")
+    assert await ended(site, created.command_id) == {"edge01": "ok"}
