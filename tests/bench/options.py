@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edge_wire.open_files import allow_open_files
 from tests.bench import common_options
 
 SECTIONS = (
@@ -33,7 +33,8 @@ LARGEST_HOSTS = 4
 """So many processes at most carry the agents of one fleet: the cores are few."""
 _PER_AGENT = 4
 """Open files of one simulated agent: its connection, lock, journal and share of a runner."""
-_BESIDE = 200
+BESIDE = 200
+"""Open files of a process besides those that the nodes or tunnels are."""
 
 Spawn = Literal["real", "null"]
 
@@ -98,20 +99,22 @@ def hosts_for(nodes: int) -> int:
 
 def files_needed(nodes: int) -> int:
     """How many files the busiest process of a fleet of this size has open."""
-    return _BESIDE + max(nodes, _PER_AGENT * -(-nodes // hosts_for(nodes)))
+    return BESIDE + max(nodes, _PER_AGENT * -(-nodes // hosts_for(nodes)))
 
 
 def raise_file_limit(nodes: int) -> None:
     """Take as many open files as are needed and allowed, for this process and its children. Raises Refused."""
-    needed = files_needed(nodes)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and needed > hard:
+    require_files(files_needed(nodes), f"{nodes} nodes")
+
+
+def require_files(needed: int, what: str) -> None:
+    """Take so many open files, for this process and its children. Raises Refused, naming what needs them."""
+    allowed = allow_open_files(needed)
+    if allowed < needed:
         raise Refused(
-            f"{nodes} nodes need {needed} open files in one process, and this shell allows {hard}:"
+            f"{what} need {needed} open files in one process, and this shell allows {allowed}:"
             f" raise it with `ulimit -Hn {needed}` as root, or for good by nofile in /etc/security/limits.conf"
         )
-    if soft != resource.RLIM_INFINITY and needed > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _parser() -> argparse.ArgumentParser:

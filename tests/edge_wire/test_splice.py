@@ -7,7 +7,6 @@ import gc
 import hashlib
 import os
 import random
-import resource
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from edge_wire.listener import ListenAddress, Listener
 from edge_wire.sockets import PlainStream, SocketStream
 from edge_wire.streams import CHUNK, Flow, RelayLimits, relay
 from tests.support.eventually import eventually
+from tests.support.open_files import few_open_files
 from tests.support.relays import Joined, a_pair, joined
 from tests.support.services import everything
 
@@ -76,14 +76,10 @@ def open_files() -> int:
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
     os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
+    with few_open_files(lowest):
         yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def server_context(directory: Path) -> ssl.SSLContext:

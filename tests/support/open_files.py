@@ -1,4 +1,4 @@
-"""Programs that begin with as few open files as systemd gives them."""
+"""Few files may be open: in this process, and in what it starts meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def few_open_files(soft: int) -> Iterator[int]:
-    """What starts meanwhile may have so many, and take up to the number that it gives."""
+    """So many at most; gives the number up to which what starts meanwhile may take more."""
     earlier, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:

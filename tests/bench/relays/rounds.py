@@ -36,7 +36,7 @@ class Load:
         """Note what a section is about. Raises Failed."""
         if section == "bulk":
             for streams in STREAMS:
-                await self._bulk(report, name, way, streams)
+                await self._bulk(report, f"bulk{streams}.{name}", f"cpu{streams}.{name}", way, streams)
         elif section == "round_trips":
             await self._round_trips(report, name, way)
         else:
@@ -45,9 +45,7 @@ class Load:
     async def through_a_session(self, report: Report, way: Way) -> None:
         """Bulk that passes an admin and an agent. Raises Failed."""
         for streams in STREAMS_OF_A_SESSION:
-            found = await self._ask(self._bulky, "bulk", way, streams=streams, seconds=self._seconds)
-            report.add(f"session{streams}", found["bytes"] / found["seconds"] / _MB, "MB/s")
-            report.add(f"session_cpu{streams}", found["cpu"] / found["bytes"] * _GB, "s/GB")
+            await self._bulk(report, f"session{streams}", f"session_cpu{streams}", way, streams)
 
     async def idle(self, report: Report, way: Way, tunnels: int) -> None:
         """What tunnels in which nothing moves take of the memory of the admin and of the agent. Raises Failed."""
@@ -55,11 +53,11 @@ class Load:
         for name, kib in zip(("admin", "agent"), found["kib"], strict=True):
             report.add(f"idle.{name}_per_tunnel", kib / tunnels, "KiB")
 
-    async def _bulk(self, report: Report, name: str, way: Way, streams: int) -> None:
+    async def _bulk(self, report: Report, rate: str, cpu: str, way: Way, streams: int) -> None:
         found = await self._ask(self._bulky, "bulk", way, streams=streams, seconds=self._seconds)
-        report.add(f"bulk{streams}.{name}", found["bytes"] / found["seconds"] / _MB, "MB/s")
+        report.add(rate, found["bytes"] / found["seconds"] / _MB, "MB/s")
         if way.pids:
-            report.add(f"cpu{streams}.{name}", found["cpu"] / found["bytes"] * _GB, "s/GB")
+            report.add(cpu, found["cpu"] / found["bytes"] * _GB, "s/GB")
 
     async def _round_trips(self, report: Report, name: str, way: Way) -> None:
         bulky = self._ask(self._bulky, "bulk", way, streams=STREAMS[-1], seconds=_LEAD + self._seconds)

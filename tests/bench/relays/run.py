@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.figures import Report
 from tests.bench.interruption import INTERRUPTED, run_until_interrupted
 from tests.bench.machine import describe
-from tests.bench.options import Refused, raise_file_limit
+from tests.bench.options import BESIDE, Refused, require_files
 from tests.bench.processes import Failed, Helper
 from tests.bench.relays.options import OF_SESSIONS, OF_SOCKETS, Options, parse
 from tests.bench.relays.peers import NAMES, Peers
@@ -28,7 +28,8 @@ def main(words: Sequence[str]) -> int:
     """Returns the exit code: 0, 1 when something failed, 2 for a usage error, 130 when interrupted."""
     options = parse(words)
     try:
-        raise_file_limit(options.tunnels)
+        if "idle" in options.sections:
+            require_files(BESIDE + options.tunnels, f"{options.tunnels} tunnels")
     except Refused as refusal:
         _say(f"error: {refusal}")
         return 2
