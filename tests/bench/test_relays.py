@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.bench.processes import ROOT
 from tests.bench.relays.options import FEWEST_ROUNDS, IDLE_TUNNELS, SECTIONS, parse
 from tests.bench.relays.rounds import PROMISED
-from tests.bench.test_run import programs_below
+from tests.bench.test_run import programs_below, start
 
 _WITHIN = 300.0
 
@@ -46,14 +43,8 @@ def test_what_cannot_be_meant_is_a_usage_error(words: list[str], said: str, caps
 @pytest.mark.timeout(400)
 async def test_a_tiny_run_measures_every_row_it_can(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "scripts/bench/relay"),
-        *("--rounds", "1", "--seconds", "0.1", "--tunnels", "3", "--json", str(report)),
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    small = ("--rounds", "1", "--seconds", "0.1", "--tunnels", "3")
+    process = await start("relay", tmp_path, *small, "--json", str(report))
     out, err = await asyncio.wait_for(process.communicate(), _WITHIN)
     assert process.returncode == 0, err.decode()
     stored = json.loads(report.read_text())

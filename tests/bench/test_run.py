@@ -18,12 +18,13 @@ _WITHIN = 300.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-async def start(tmp_path: Path, *words: str) -> asyncio.subprocess.Process:
+async def start(script: str, tmp_path: Path, *words: str, **environ: str) -> asyncio.subprocess.Process:
+    """Start a benchmark that keeps everything below this directory."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        str(ROOT / "scripts/bench/exec"),
+        str(ROOT / "scripts/bench" / script),
         *words,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(tmp_path), **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -50,7 +51,7 @@ async def start(tmp_path: Path, *words: str) -> asyncio.subprocess.Process:
 async def test_a_tiny_run_measures_every_row_it_can(tmp_path: Path, sections: str, figures: set[str]) -> None:
     report = tmp_path / "report.json"
     small = ("--nodes", "3", "--rounds", "1", "--executions", "60", "--output-mb", "2", "--outage", "0.1")
-    process = await start(tmp_path, *small, "--only", sections, "--json", str(report))
+    process = await start("exec", tmp_path, *small, "--only", sections, "--json", str(report))
     out, err = await asyncio.wait_for(process.communicate(), _WITHIN)
     assert process.returncode == 0, err.decode()
     stored = json.loads(report.read_text())
@@ -64,7 +65,7 @@ async def test_a_tiny_run_measures_every_row_it_can(tmp_path: Path, sections: st
 async def test_an_interrupted_run_keeps_what_was_measured_and_leaves_nothing_running(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     words = ("--nodes", "2", "--rounds", "100000", "--only", "latency", "--json", str(report))
-    process = await start(tmp_path, *words)
+    process = await start("exec", tmp_path, *words)
     assert process.stderr is not None
     while line := await process.stderr.readline():
         if line.startswith(b"round 1 "):
@@ -81,7 +82,7 @@ async def test_an_interrupted_run_keeps_what_was_measured_and_leaves_nothing_run
 
 
 async def test_more_nodes_than_this_shell_allows_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    process = await start(tmp_path, "--nodes", "90000000")
+    process = await start("exec", tmp_path, "--nodes", "90000000")
     _, err = await asyncio.wait_for(process.communicate(), _WITHIN)
     assert process.returncode == 2
     assert b"ulimit" in err

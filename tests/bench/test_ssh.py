@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,30 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.bench.figures import Report
-from tests.bench.processes import ROOT, Failed
+from tests.bench.processes import Failed
 from tests.bench.ssh.clients import Clients
 from tests.bench.ssh.options import FEWEST_ROUNDS, SECTIONS, parse
 from tests.bench.ssh.rounds import PROMISED
 from tests.bench.ssh.run import start_servers
 from tests.bench.ssh.ways import Way
-from tests.bench.test_run import programs_below
+from tests.bench.test_run import programs_below, start
 from tests.support.eventually import eventually
 
 _WITHIN = 300.0
 _TINY = ("--rounds", "1", "--connects", "1", "--sessions", "8", "--megabytes", "1", "--idle", "2")
 slow = pytest.mark.slow
 takes_its_time = pytest.mark.timeout(400)
-
-
-async def start(tmp_path: Path, *words: str, **environ: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "scripts/bench/ssh"),
-        *words,
-        env={**os.environ, "TMPDIR": str(tmp_path), **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 def test_every_section_is_run_five_times_unless_less_is_asked_for() -> None:
@@ -87,7 +74,7 @@ async def test_a_peer_that_cannot_be_measured_is_named_and_left_out() -> None:
 
 
 async def test_a_machine_without_ssh_is_told_what_to_install(tmp_path: Path) -> None:
-    process = await start(tmp_path, *_TINY, PATH=str(tmp_path))
+    process = await start("ssh", tmp_path, *_TINY, PATH=str(tmp_path))
     _, err = await asyncio.wait_for(process.communicate(), _WITHIN)
     assert (process.returncode, b"openssh-client" in err) == (1, True)
     assert not list(tmp_path.iterdir())
@@ -111,7 +98,7 @@ async def test_a_client_that_ends_badly_says_why_and_those_that_run_end_with_the
 @takes_its_time
 async def test_a_tiny_run_measures_every_section_beside_sshd(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    process = await start(tmp_path, *_TINY, "--peers", "--json", str(report))
+    process = await start("ssh", tmp_path, *_TINY, "--peers", "--json", str(report))
     out, err = await asyncio.wait_for(process.communicate(), _WITHIN)
     assert process.returncode == 0, err.decode()
     stored = json.loads(report.read_text())
@@ -133,7 +120,7 @@ async def test_a_tiny_run_measures_every_section_beside_sshd(tmp_path: Path) -> 
 @takes_its_time
 async def test_without_peers_only_ours_is_measured_and_the_ratios_are_null(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    process = await start(tmp_path, *_TINY, "--only", "connect", "--json", str(report))
+    process = await start("ssh", tmp_path, *_TINY, "--only", "connect", "--json", str(report))
     _, err = await asyncio.wait_for(process.communicate(), _WITHIN)
     assert process.returncode == 0, err.decode()
     stored = json.loads(report.read_text())
@@ -146,7 +133,7 @@ async def test_without_peers_only_ours_is_measured_and_the_ratios_are_null(tmp_p
 async def test_an_interrupted_run_keeps_what_was_measured_and_leaves_nothing_running(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     words = ("--peers", "--rounds", "100000", "--connects", "2", "--only", "connect", "--json", str(report))
-    process = await start(tmp_path, *words)
+    process = await start("ssh", tmp_path, *words)
     assert process.stderr is not None
     while line := await process.stderr.readline():
         if line.startswith(b"round 1 "):
