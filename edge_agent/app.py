@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import signal
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from edge_agent import identity as identities
-from edge_agent.dial import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Dialler
+from edge_agent.dial import Dialler, wait_before
 from edge_agent.enroll import Wishes, describe_refused_wish, enroll, read_key_file
 from edge_agent.executions import journal
 from edge_agent.executions.executions import Executions
@@ -108,7 +109,8 @@ class AgentApp:
 
     async def _enroll(self) -> Identity:
         """Enroll, waiting for an admin as long as it takes. Raises EdgeError when the key is refused."""
-        wait = FIRST_WAIT_SECONDS
+        clock = asyncio.get_running_loop().time
+        began = clock()
         wishes = Wishes(alias=self._settings.node_alias, labels=self._settings.node_labels)
         while True:
             try:
@@ -117,8 +119,7 @@ class AgentApp:
                 hint = f" ({error.hint})" if error.hint else ""
                 self._note("enrolling", f"{error.code}: {error.message}{hint}")
                 log.warning("not enrolled yet: %s%s", error.message, hint, extra={"code": error.code})
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+                await asyncio.sleep(wait_before(0, clock() - began, error, random.uniform))
                 continue
             if refused := describe_refused_wish(wishes, identity):
                 log.warning("%s", refused)

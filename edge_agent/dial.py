@@ -7,13 +7,14 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import grpc
 
 from edge_agent.knocking import knock
 from edge_agent.session import AgentSession
 from edge_wire import calls
-from edge_wire.channel import open_channel
+from edge_wire.channel import CROWDED_WITHIN, open_channel
 from edge_wire.errors import (
     BY_CODE,
     AdminUntrusted,
@@ -41,17 +42,27 @@ STEADY_AFTER_SECONDS = 10.0
 _HOPELESS = (IdentityInUse, Unauthenticated, AdminUntrusted, CredentialExpired, ProtocolUnsupported)
 
 
-def wait_before(attempt: int, outage: float, failure: EdgeError | None, pick: Callable[[float, float], float]) -> float:
+def wait_before(
+    attempt: int,
+    outage: float,
+    failure: EdgeError | None,
+    pick: Callable[[float, float], float],
+    *,
+    is_crowded: bool = False,
+) -> float:
     """Seconds before the next try, after `outage` seconds without a session. Pure.
 
-    It grows with the outage, is capped, and has jitter, so that a fleet never comes back in step. Without hope it
-    doubles with every attempt; the first ones are quick as well: a deleted node is rare, an admin that starts is not.
+    It grows with the outage, is capped, and has jitter, so that a fleet never comes back in step: the longest one where
+    the admin is crowded by it already. Without hope it doubles with every attempt; the first ones are quick as well: a
+    deleted node is rare, an admin that starts is not.
     """
     if isinstance(failure, _HOPELESS):
         cap = HOPELESS_WAIT_SECONDS if attempt > 3 else LONGEST_WAIT_SECONDS
         ceiling = min(cap, FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 16))
     else:
         ceiling = min(LONGEST_WAIT_SECONDS, max(FIRST_WAIT_SECONDS, outage / SHARE_OF_OUTAGE))
+    if is_crowded:
+        return pick(0.0, LONGEST_WAIT_SECONDS)
     return pick(ceiling / 2, ceiling)
 
 
@@ -61,6 +72,9 @@ class Ending:
 
     failure: EdgeError
     lasted: float
+    """Seconds from its start, 0 when it was not welcome."""
+    is_crowded: bool = False
+    """Somebody was there and had no time for it."""
     retry_after: float = 0.0
 
 
@@ -75,12 +89,14 @@ class Dialler:
         new_session: Callable[[str], AgentSession],
         note: Callable[[str, str], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        welcome_within: timedelta = CROWDED_WITHIN,
     ) -> None:
         self._trusted = trusted
         self._token = token
         self._new_session = new_session
         self._note = note
         self._sleep = sleep
+        self._welcome_within = welcome_within
         self._session: AgentSession | None = None
         self._is_stopping = False
 
@@ -92,14 +108,16 @@ class Dialler:
         while not self._is_stopping:
             urls, roots = self._trusted()
             url = urls[attempt % len(urls)]
-            ending = await self._knock_and_carry(url, roots) if attempt else await self.carry(url, roots)
+            ending = await self._knock_and_carry(url, roots)
             if self._is_stopping:
                 return
             if ending.lasted > STEADY_AFTER_SECONDS:
                 attempt, lost_at = 0, clock()
             else:
                 attempt += 1
-            wait = wait_before(attempt // len(urls), clock() - lost_at, ending.failure, random.uniform)
+            outage = clock() - lost_at
+            rounds = attempt // len(urls)
+            wait = wait_before(rounds, outage, ending.failure, random.uniform, is_crowded=ending.is_crowded)
             if attempt % len(urls):
                 wait = min(wait, FIRST_WAIT_SECONDS)
             wait = max(wait, ending.retry_after)
@@ -122,7 +140,7 @@ class Dialler:
         return True
 
     async def _knock_and_carry(self, url: str, roots: Sequence[bytes]) -> Ending:
-        """After a failure a channel is made only for somebody who is there."""
+        """A channel is made only for somebody who is there."""
         try:
             await knock(url)
         except Unavailable as error:
@@ -133,7 +151,7 @@ class Dialler:
         """Open one session and carry its frames until it ends."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        channel = open_channel(url, roots)
+        channel = open_channel(url, roots, connect_within=self._welcome_within)
         session = self._session = self._new_session(url)
         try:
             failure = await self._exchange(channel, session)
@@ -146,7 +164,13 @@ class Dialler:
         if goodbye is not None:
             failure = _from_goodbye(goodbye)
             retry_after = goodbye.retry_after.ToTimedelta().total_seconds()
-        return Ending(failure=failure, lasted=clock() - began if session.is_welcome else 0.0, retry_after=retry_after)
+        took = clock() - began
+        return Ending(
+            failure=failure,
+            lasted=took if session.is_welcome else 0.0,
+            is_crowded=not session.is_welcome and took >= self._welcome_within.total_seconds(),
+            retry_after=retry_after,
+        )
 
     async def _exchange(self, channel: grpc.aio.Channel, session: AgentSession) -> EdgeError:
         stub = session_pb2_grpc.NodeGateStub(channel)

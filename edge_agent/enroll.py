@@ -10,7 +10,7 @@ from edge_agent import identity as identities
 from edge_agent.facts import collect_facts
 from edge_agent.identity import Identity
 from edge_wire import calls, credentials
-from edge_wire.channel import open_channel
+from edge_wire.channel import CROWDED_WITHIN, open_channel
 from edge_wire.errors import AlreadyEnrolled, SecretInvalid, Unavailable
 from edge_wire.names import is_alias
 from edge_wire.v1 import enrollment_pb2, session_pb2, session_pb2_grpc
@@ -103,7 +103,7 @@ async def _ask(
     """The first admin that answers decides; only silence goes on to the next."""
     failure = Unavailable("the enrollment key names no admin")
     for url in secret.admin_urls:
-        channel = open_channel(url, [secret.ca_certificate])
+        channel = open_channel(url, [secret.ca_certificate], connect_within=CROWDED_WITHIN)
         try:
             return await calls.call(session_pb2_grpc.NodeGateStub(channel).Enroll, request)
         except Unavailable as error:

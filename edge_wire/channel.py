@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Sequence
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import grpc
@@ -21,6 +22,12 @@ RESPONSE_LIMIT = 64 * 1024 * 1024
 """Largest message in bytes that a client accepts from an admin that it trusts."""
 FRAME_LIMIT = 1024 * 1024
 """Largest session frame in bytes, either direction."""
+CONNECT_WITHIN = timedelta(seconds=10)
+"""How long a client takes to connect at most, TLS included: a satellite link needs seconds."""
+CROWDED_WITHIN = timedelta(seconds=45)
+"""How long nodes and their admin take for a handshake at most. A fleet that comes back at once shares the admin's
+processor, so that each of ten thousand has a whole handshake's time behind it only when all have: with less time all
+would begin again, and again. As long as the silence after which the other side is dead."""
 
 _KEEPALIVE = [
     ("grpc.keepalive_time_ms", 20_000),
@@ -37,8 +44,6 @@ CLIENT_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
     ("grpc.max_send_message_length", RESPONSE_LIMIT),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    # Not a wait but the time that connecting may take, TLS included: a satellite link needs seconds.
-    ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -51,7 +56,7 @@ SERVER_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.so_reuseport", 0),
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
-    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", CROWDED_WITHIN // timedelta(milliseconds=1)),
 ]
 
 
@@ -79,7 +84,9 @@ def host_of(url: str) -> str:
     return target_of(url).rpartition(":")[0].strip("[]")
 
 
-def open_channel(url: str, ca_certificates: Sequence[bytes]) -> grpc.aio.Channel:
+def open_channel(
+    url: str, ca_certificates: Sequence[bytes], *, connect_within: timedelta = CONNECT_WITHIN
+) -> grpc.aio.Channel:
     """Open a channel that trusts only these CA certificates (DER) and only a server with the admin role.
 
     gRPC connects at the first call. Raises SecretInvalid when no CA is given: gRPC would trust the public ones.
@@ -88,4 +95,6 @@ def open_channel(url: str, ca_certificates: Sequence[bytes]) -> grpc.aio.Channel
         raise SecretInvalid("no CA certificate to trust")
     roots = "".join(ssl.DER_cert_to_PEM_cert(der) for der in ca_certificates).encode()
     credentials = grpc.ssl_channel_credentials(root_certificates=roots)
-    return grpc.aio.secure_channel(target_of(url), credentials, options=CLIENT_OPTIONS)
+    # By its name a wait, but it is the time that connecting may take.
+    patience = ("grpc.min_reconnect_backoff_ms", connect_within // timedelta(milliseconds=1))
+    return grpc.aio.secure_channel(target_of(url), credentials, options=[*CLIENT_OPTIONS, patience])

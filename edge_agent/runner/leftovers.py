@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -19,8 +20,9 @@ _DEAD = frozenset("ZX")
 """Process states of what is over."""
 
 
+@functools.cache
 def boot_id() -> str:
-    """Changes at every boot of the machine."""
+    """Changes at every boot of the machine, which no process outlives."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -13,7 +13,7 @@ from edge_server.rpc.gatekeeper import Call
 from edge_server.sessions.dialling import NodeDialler
 from edge_server.sessions.host import SessionHost
 from edge_server.sessions.session import NodeSession
-from edge_wire.channel import FRAME_LIMIT
+from edge_wire.channel import CROWDED_WITHIN, FRAME_LIMIT
 from edge_wire.errors import EdgeError, MessageTooLarge
 from edge_wire.v1 import session_pb2 as pb
 from edge_wire.v1 import tunnel_pb2
@@ -64,7 +64,7 @@ class NodeGateServicer:
         )
 
     async def Session(self, call: Call, frames: AsyncIterator[pb.AgentFrame]) -> AsyncGenerator[pb.AdminFrame, None]:
-        session = await self._host.open(call.node, await first_frame(frames, name="hello"))
+        session = await self._host.open(call.node, await first_frame(frames, name="hello", within=CROWDED_WITHIN))
         reader = asyncio.create_task(_read(session, frames))
         try:
             while (frame := await session.next_frame()) is not None:

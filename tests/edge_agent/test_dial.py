@@ -62,6 +62,13 @@ def test_after_an_outage_of_ten_seconds_the_next_try_is_less_than_a_second_away(
     assert longest(1000, 480.0, Unavailable()) == longest(0, 10_000.0, Unavailable()) == LONGEST_WAIT_SECONDS
 
 
+@given(attempt=attempts, outage=outages, seed=st.integers())
+def test_those_that_crowd_an_admin_spread_over_the_longest_wait(attempt: int, outage: float, seed: int) -> None:
+    pick = random.Random(seed).uniform
+    waits = [wait_before(attempt, outage, Unavailable(), pick, is_crowded=True) for _ in range(100)]
+    assert min(waits) < LONGEST_WAIT_SECONDS / 4 < LONGEST_WAIT_SECONDS * 3 / 4 < max(waits) <= LONGEST_WAIT_SECONDS
+
+
 @pytest.mark.parametrize("failure", HOPELESS, ids=lambda failure: failure.code)
 def test_what_only_an_operator_can_mend_is_tried_quickly_at_first_and_seldom_later(failure: EdgeError) -> None:
     assert [longest(attempt, 1000.0, failure) for attempt in range(5)] == [0.25, 0.5, 1.0, 2.0, 4.0]

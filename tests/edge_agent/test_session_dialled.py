@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from edge_agent.dial import Dialler
+from edge_agent.dial import LONGEST_WAIT_SECONDS, Dialler
 from edge_wire import version
 from edge_wire.v1 import command_pb2
 from edge_wire.v1 import session_pb2 as pb
@@ -217,6 +219,39 @@ async def waits_after_goodbyes(admin: ScriptedAdmin, urls: list[str]) -> list[fl
     )
     await dialler.run()
     return waits
+
+
+async def test_an_admin_that_does_not_shake_hands_in_time_is_given_room() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        waits = [await wait_after_one_try(url, welcome_within=timedelta(milliseconds=200)) for _ in range(8)]
+    # The largest of eight random parts of the longest wait; by the other rule each would be a quarter of a second.
+    assert max(waits) > LONGEST_WAIT_SECONDS / 8
+
+
+async def wait_after_one_try(url: str, *, welcome_within: timedelta) -> float:
+    """How long the agent means to wait after its first try."""
+    waits: list[float] = []
+
+    async def note_wait(seconds: float) -> None:
+        waits.append(seconds)
+        dialler.stop()
+
+    dialler = Dialler(
+        trusted=lambda: ([url], [AUTHORITY.der]),
+        token="token",
+        new_session=lambda _: a_session(lambda: 0.0, executions=NoExecutions()),
+        note=lambda *_: None,
+        sleep=note_wait,
+        welcome_within=welcome_within,
+    )
+    await dialler.run()
+    return waits[0]
 
 
 LATER = Duration(seconds=7, nanos=500_000_000)

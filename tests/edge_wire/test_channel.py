@@ -1,15 +1,21 @@
-"""Checks how an admin's URL becomes a gRPC target: strictly, since a target may also name a file or a resolver."""
+"""Checks how an admin's URL becomes a gRPC target: strictly, since a target may also name a file or a resolver; and
+how long the channel to it may take."""
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from ipaddress import IPv6Address
 
+import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_wire.certificates import new_authority
 from edge_wire.channel import open_channel, target_of
 from edge_wire.errors import InvalidValue, SecretInvalid
+from edge_wire.v1 import session_pb2, session_pb2_grpc
 
 HOST = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]{1,10}){0,3}", fullmatch=True)
 
@@ -92,6 +98,21 @@ def test_whatever_is_given_there_is_a_target_or_one_kind_of_error(url: str) -> N
         return
     assert host
     assert 1 <= int(port) <= 65535
+
+
+async def test_a_server_that_never_shakes_hands_is_given_up_in_time() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    authority = new_authority("a")
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with open_channel(url, [authority.der], connect_within=timedelta(milliseconds=200)) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await session_pb2_grpc.NodeGateStub(channel).Enroll(session_pb2.EnrollRequest(), timeout=5)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE  # not the call's own deadline
 
 
 def test_without_a_ca_there_is_no_channel() -> None:
