@@ -59,10 +59,10 @@ def wait_before(
     if isinstance(failure, _HOPELESS):
         cap = HOPELESS_WAIT_SECONDS if attempt > 3 else LONGEST_WAIT_SECONDS
         ceiling = min(cap, FIRST_WAIT_SECONDS * 2.0 ** min(attempt, 16))
+    elif is_crowded:
+        return pick(0.0, LONGEST_WAIT_SECONDS)
     else:
         ceiling = min(LONGEST_WAIT_SECONDS, max(FIRST_WAIT_SECONDS, outage / SHARE_OF_OUTAGE))
-    if is_crowded:
-        return pick(0.0, LONGEST_WAIT_SECONDS)
     return pick(ceiling / 2, ceiling)
 
 
