@@ -33,6 +33,8 @@ from edge_wire.v1 import session_pb2 as pb
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
+SILENT_FOR = timedelta(seconds=2)
+"""After this long without a report it is looked whether an execution was sent to where its node no longer was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +81,21 @@ class Reconciler:
         self._now = now
         self._clock = clock
         self._tasks = OwnedTasks(log, "settling failed")
+        self._settled: dict[NodeId, NodeSession] = {}
+        """Sessions whose node's inventory was compared with what is stored."""
 
     # --- what sessions report ------------------------------------------------------------------------------------
 
     def session_opened(self, session: NodeSession, inventory: Sequence[pb.ExecutionInventory]) -> None:
         """A node is there: settle every execution that either side knows."""
         self._dispatcher.lose_contact(session.node.id)
+        self._settled.pop(session.node.id, None)
         self._tasks.spawn(self._settle_node(session, {entry.execution_id: entry for entry in inventory}))
 
     def session_closed(self, session: NodeSession) -> None:
         """A node is gone; what it has goes on."""
         self._dispatcher.lose_contact(session.node.id)
+        self._settled.pop(session.node.id, None)
 
     def reported(self, session: NodeSession, reports: Sequence[pb.ExecutionReport]) -> None:
         """A node reports."""
@@ -175,6 +181,20 @@ class Reconciler:
                 live.queued_at = row.queued_at
                 self._dispatcher.pump(run)
 
+    async def look_after_sent(self) -> None:
+        """With several admins: settle what was sent over a session that was over, after its node had come here.
+
+        The admin that sent it had not noticed. The node's inventory is older than that, so the node does not have it.
+        """
+        before = self._now() - SILENT_FOR
+        for row in await self._db.read(lambda tx: repository.list_sent(tx, before=before)):
+            session = self._settled.get(NodeId(row.node_id))
+            if session is None or not session.is_open or row.sent_epoch is None or row.sent_epoch >= session.epoch:
+                continue
+            await self.open_run(CommandId(row.command_id))
+            view = _view_of([row], {})
+            self._settle(session, ExecutionId(row.id), view, {})
+
     def node_deleted(self, node_id: NodeId) -> None:
         """A node is no more: take over what its deletion stored, and nothing that it still says."""
         self._dispatcher.lose_contact(node_id)
@@ -220,6 +240,8 @@ class Reconciler:
         for execution_id in {*view.standings, *inventory}:
             self._settle(session, ExecutionId(execution_id), view, inventory)
         self._dispatcher.pump_node(session.node.id)
+        if session.is_open:
+            self._settled[session.node.id] = session
 
     async def _read_node(self, session: NodeSession, inventory: Mapping[str, Any]) -> _NodeView | None:
         """Read until the database answers or the session is over."""

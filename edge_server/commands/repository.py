@@ -189,6 +189,12 @@ def list_waiting(tx: Session, *, not_paced_by: str) -> Sequence[ExecutionRow]:
     return tx.scalars(query.order_by(CommandRow.created_at, CommandRow.id)).all()
 
 
+def list_sent(tx: Session, *, before: datetime) -> Sequence[ExecutionRow]:
+    """Executions that were handed out before this moment, and of which no node has reported anything yet."""
+    is_silent = and_(_OPEN, ExecutionRow.state == State.SENT, ExecutionRow.sent_at < before)
+    return tx.scalars(select(ExecutionRow).where(is_silent)).all()
+
+
 def find_executions(tx: Session, ids: Sequence[str]) -> Sequence[ExecutionRow]:
     """These executions, as far as they are there."""
     found: list[ExecutionRow] = []

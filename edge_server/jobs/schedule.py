@@ -34,6 +34,7 @@ def jobs(
         Job(name="adopt orphans", every=timedelta(seconds=5), run=adopt_orphans),
         Job(name="refresh commands", every=timedelta(seconds=2), run=reconciler.refresh),
         Job(name="waiting executions", every=timedelta(seconds=1), run=reconciler.look_after_waiting),
+        Job(name="sent executions", every=timedelta(seconds=2), run=reconciler.look_after_sent),
         Job(name="hide old commands", every=timedelta(minutes=5), run=retention.hide_old),
         Job(name="remove hidden commands", every=timedelta(seconds=5), run=retention.remove_hidden),
         Job(name="end revoked SSH sessions", every=timedelta(seconds=2), run=ssh.end_revoked),

@@ -15,10 +15,10 @@ from google.protobuf.duration_pb2 import Duration
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from edge_server.commands import removal, repository
+from edge_server.commands import reconciler, removal, repository
 from edge_server.commands.domain import CommandId, Event, ExecutionId, Outcome, State
 from edge_server.commands.models import ExecutionRow
-from edge_server.commands.run import CommandRun
+from edge_server.commands.run import CommandRun, LiveExecution
 from edge_server.commands.storing import Stored
 from edge_server.commands.transition import Transition
 from edge_server.nodes.domain import NodeId
@@ -383,4 +383,38 @@ async def test_what_ended_with_another_admin_while_it_is_handed_out_here_is_coll
     await line.ordered("resume")
     await line.report(execution.id, end=ok())
     await line.ordered("acknowledge_end")
+    assert await ended(site, created.command_id) == {"edge01": "ok"}
+
+
+async def test_what_was_sent_over_a_session_that_was_over_is_sent_again_over_the_one_there_is(
+    site: Installation, node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = await node.open()
+    await line.answered()
+    send_start = site.admin._dispatcher.send_start
+    lost: list[LiveExecution] = []
+
+    def into_a_dead_connection(execution: LiveExecution) -> bool:
+        lost.append(execution)
+        execution.attached_epoch = execution.sent_epoch
+        return True
+
+    monkeypatch.setattr(site.admin._dispatcher, "send_start", into_a_dead_connection)
+    created = await run_on(site, "edge01", shell="true")
+    await eventually(lambda: lost, what="it is sent")
+    (execution,) = lost
+    monkeypatch.setattr(site.admin._dispatcher, "send_start", send_start)
+    monkeypatch.setattr(reconciler, "SILENT_FOR", timedelta(0))
+    await site.admin._reconciler.look_after_sent()
+    for _ in range(3):
+        await line.answered()
+    assert line.order_kinds(execution.id) == []  # over this very session: its order is on its way
+
+    row = update(ExecutionRow).where(ExecutionRow.id == execution.id)
+    await site.admin.db.write(lambda tx: tx.execute(row.values(sent_epoch=ExecutionRow.sent_epoch - 1)))
+    assert execution.sent_epoch is not None
+    execution.sent_epoch, execution.attached_epoch = execution.sent_epoch - 1, None
+    await site.admin._reconciler.look_after_sent()
+    await line.ordered("start")
+    await line.report(execution.id, end=ok())
     assert await ended(site, created.command_id) == {"edge01": "ok"}
