@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from edge_wire.channel import target_of
+from edge_wire.channel import CONNECT_WITHIN, target_of
 from edge_wire.errors import Unavailable
 
-WITHIN = timedelta(seconds=10)
-"""As long as gRPC takes to connect at most."""
 
-
-async def knock(url: str, *, within: timedelta = WITHIN) -> None:
+async def knock(url: str, *, within: timedelta = CONNECT_WITHIN) -> None:
     """Return when somebody accepts connections at this admin URL. Raises Unavailable."""
     host, _, port = target_of(url).rpartition(":")
     loop = asyncio.get_running_loop()

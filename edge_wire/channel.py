@@ -23,7 +23,7 @@ RESPONSE_LIMIT = 64 * 1024 * 1024
 FRAME_LIMIT = 1024 * 1024
 """Largest session frame in bytes, either direction."""
 CONNECT_WITHIN = timedelta(seconds=10)
-"""How long a client takes to connect at most, TLS included: a satellite link needs seconds."""
+"""How long a client takes to connect at most, with or without TLS: a satellite link needs seconds."""
 CROWDED_WITHIN = timedelta(seconds=45)
 """How long nodes and their admin take for a handshake at most. A fleet that comes back at once shares the admin's
 processor, so that each of ten thousand has a whole handshake's time behind it only when all have: with less time all

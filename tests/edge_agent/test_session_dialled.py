@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.edge_agent.scripted_admin import (
     state_of,
 )
 from tests.support.eventually import eventually
+from tests.support.services import a_service, silence
 
 
 async def test_hello_comes_first_and_says_who_came(tmp_path: Path) -> None:
@@ -222,13 +222,8 @@ async def waits_after_goodbyes(admin: ScriptedAdmin, urls: list[str]) -> list[fl
 
 
 async def test_an_admin_that_does_not_shake_hands_in_time_is_given_room() -> None:
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    async with server:
-        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with a_service(silence) as port:
+        url = f"https://127.0.0.1:{port}"
         waits = [await wait_after_one_try(url, welcome_within=timedelta(milliseconds=200)) for _ in range(8)]
     # The largest of eight random parts of the longest wait; by the other rule each would be a quarter of a second.
     assert max(waits) > LONGEST_WAIT_SECONDS / 8

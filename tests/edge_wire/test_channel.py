@@ -3,7 +3,6 @@ how long the channel to it may take."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from ipaddress import IPv6Address
 
@@ -16,6 +15,7 @@ from edge_wire.certificates import new_authority
 from edge_wire.channel import open_channel, target_of
 from edge_wire.errors import InvalidValue, SecretInvalid
 from edge_wire.v1 import session_pb2, session_pb2_grpc
+from tests.support.services import a_service, silence
 
 HOST = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]{1,10}){0,3}", fullmatch=True)
 
@@ -101,14 +101,9 @@ def test_whatever_is_given_there_is_a_target_or_one_kind_of_error(url: str) -> N
 
 
 async def test_a_server_that_never_shakes_hands_is_given_up_in_time() -> None:
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     authority = new_authority("a")
-    async with server:
-        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with a_service(silence) as port:
+        url = f"https://127.0.0.1:{port}"
         async with open_channel(url, [authority.der], connect_within=timedelta(milliseconds=200)) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await session_pb2_grpc.NodeGateStub(channel).Enroll(session_pb2.EnrollRequest(), timeout=5)

@@ -30,6 +30,11 @@ async def everything(stream: ByteStream) -> bytes:
     return b"".join(parts)
 
 
+async def silence(stream: SocketStream) -> None:
+    """Hears everything and says nothing."""
+    await everything(stream)
+
+
 async def echo(stream: SocketStream) -> None:
     """Says what it hears, and ends when it is told the end."""
     while data := await stream.read():
