@@ -7,6 +7,7 @@ timer of asyncio's costs as much as what it guards, and leaves a corpse in a hea
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
@@ -14,29 +15,33 @@ _PER_SECOND = 32
 """All timers that are due within one such part of a second share one of asyncio's."""
 
 
-class LazyTimer:
-    """Calls after a while at the latest.
+class LazyAlarm(ABC):
+    """Is told after a while at the latest.
 
-    A call that is due earlier is kept instead of moved, so that putting off costs nothing: whoever is called looks
-    whether its time has come, and asks again if not. Each belongs to one event loop.
+    A time that is due earlier is kept instead of moved, so that putting off costs nothing: whoever is told looks
+    whether its time has come, and asks again if not. Each belongs to one event loop. Whoever has a timer of its own is
+    one instead, where many are made: an object and its timer that hold each other are left to the garbage collector.
     """
 
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
+    def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         """Its loop from the first use on: to ask which one runs is a system call each time."""
         self._parts: _Parts = {}
-        self._part: dict[LazyTimer, None] | None = None
-        """The timers that are due together with this one."""
+        self._part: dict[LazyAlarm, None] | None = None
+        """The alarms that are due together with this one."""
         self._due = 0
 
+    @abstractmethod
+    def _ring(self) -> None:
+        """It is due, or was."""
+
     def within(self, seconds: float) -> None:
-        """Call after so many seconds, or earlier."""
+        """Ring after so many seconds, or earlier."""
         loop = self._loop or self._settle()
         self.by(loop.time() + seconds)
 
     def by(self, at: float) -> None:
-        """Call at this time of the loop's clock, or earlier."""
+        """Ring at this time of the loop's clock, or earlier."""
         due = int(at * _PER_SECOND) + 1
         if self._part is not None:
             if self._due <= due:
@@ -52,15 +57,15 @@ class LazyTimer:
         part[self] = None
 
     def cancel(self) -> None:
-        """Do not call any more."""
+        """Do not ring any more."""
         if self._part is not None:
             del self._part[self]
             self._part = None
 
     def expire(self) -> None:
-        """Call, now that it is due."""
+        """Ring, now that it is due."""
         self._part = None
-        self._call()
+        self._ring()
 
     def _settle(self) -> asyncio.AbstractEventLoop:
         self._loop = loop = asyncio.get_running_loop()
@@ -71,7 +76,18 @@ class LazyTimer:
         return loop
 
 
-_Parts = dict[int, dict[LazyTimer, None]]
+class LazyTimer(LazyAlarm):
+    """Calls somebody."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._call = call
+
+    def _ring(self) -> None:
+        self._call()
+
+
+_Parts = dict[int, dict[LazyAlarm, None]]
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Parts] = WeakKeyDictionary()
 
 

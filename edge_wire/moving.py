@@ -217,12 +217,17 @@ class Job:
                 with suppress(OSError):
                     reset_on_close(connection)
             connection.close()
-        self._ended(error)
+        ended, self._ended = self._ended, _ignore  # who is told holds this job
+        ended(error)
 
     def _look_for_error(self) -> None:
         """A direction that has ended, or has nothing to move, does not notice a reset by itself."""
         for connection in self.sockets:
             _raise_error_of(connection)
+
+
+def _ignore(_error: OSError | None) -> None:
+    """It was told before."""
 
 
 class _Pipe:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-from edge_wire.lazy_timer import LazyTimer
+from edge_wire.lazy_timer import LazyAlarm
 
 
-class Patience:
+class Patience(LazyAlarm):
     """`with patience.until(deadline): await …` raises TimeoutError at the deadline. One such block at a time, in the
     task that made it."""
 
     def __init__(self) -> None:
+        super().__init__()
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._is_waiting = False
-        self._timer = LazyTimer(self._look)
         self._deadline: float | None = None
         self._cancellings = 0
         """How often the task had been told to end before."""
@@ -34,15 +34,11 @@ class Patience:
             self._is_over = True
             self._task.cancel()
 
-    def stop(self) -> None:
-        """Leave no timer behind."""
-        self._timer.cancel()
-
     def __enter__(self) -> None:
         self._is_waiting = True
         self._cancellings = self._task.cancelling()
         if self._deadline is not None:
-            self._timer.by(self._deadline)
+            self.by(self._deadline)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._is_waiting = False
@@ -52,11 +48,11 @@ class Patience:
         if self._task.uncancel() <= self._cancellings and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def _look(self) -> None:
-        """A timer that was set for an earlier block comes too early."""
+    def _ring(self) -> None:
+        """An alarm that was set for an earlier block comes too early."""
         if not self._is_waiting or self._deadline is None:
             return
         if asyncio.get_running_loop().time() < self._deadline:
-            self._timer.by(self._deadline)
+            self.by(self._deadline)
         else:
             self.end()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from edge_wire.errors import EdgeError, TunnelIdle, TunnelTooOld
 from edge_wire.joint import Joinable, Joint
-from edge_wire.lazy_timer import LazyTimer
+from edge_wire.lazy_timer import LazyAlarm
 
 CHUNK = 256 * 1024
 """Bytes that a stream gives at once at most: what a message of a tunnel carries. A message of gRPC costs as much as
@@ -138,19 +138,33 @@ async def _join(near: Joinable, far: Joinable, *, limits: RelayLimits, ends_at: 
         is_bulky=lambda: flow.sent + flow.received >= BULKY,
     )
 
-    def look() -> None:
-        try:
-            timer.within(seconds_left(limits, flow, ends_at=ends_at))
-        except EdgeError as failure:
-            joint.abort(failure)
-
-    timer = LazyTimer(look)
-    look()
+    end = _End(joint, limits, flow, ends_at)
+    end.look()
     try:
         await joint.wait()
     finally:
-        timer.cancel()
+        end.cancel()
         await joint.end()
+
+
+class _End(LazyAlarm):
+    """Ends a joint whose time is over."""
+
+    def __init__(self, joint: Joint, limits: RelayLimits, flow: Flow, ends_at: float) -> None:
+        super().__init__()
+        self._joint = joint
+        self._limits = limits
+        self._flow = flow
+        self._ends_at = ends_at
+
+    def look(self) -> None:
+        """End it, or look again when its time may be over."""
+        try:
+            self.within(seconds_left(self._limits, self._flow, ends_at=self._ends_at))
+        except EdgeError as failure:
+            self._joint.abort(failure)
+
+    _ring = look
 
 
 async def _pump(source: ByteStream, sink: ByteStream, count: Callable[[int], None]) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from edge_wire.errors import EdgeError
-from edge_wire.lazy_timer import LazyTimer
+from edge_wire.lazy_timer import LazyAlarm
 from edge_wire.patience import Patience
 from edge_wire.proxies.read_ahead import ReadAhead
 from edge_wire.streams import ByteStream, Opened, relay
@@ -21,8 +21,9 @@ LINGERING = timedelta(seconds=2)
 
 T = TypeVar("T")
 _LINGERING_BYTES = 1024 * 1024
-_WATCH_AFTER = timedelta(milliseconds=50)
-"""A client is watched once an opening takes longer than most: a read that is begun costs the pump its short cut."""
+_WATCH_AFTER = 0.05
+"""Seconds after which a client is watched whose target has not answered: a read that is begun costs the pump its short
+cut."""
 
 
 class ClientGone(Exception):
@@ -55,7 +56,7 @@ class ProxyClient:
             if not isinstance(error, asyncio.CancelledError):  # a port that stops waits for nobody
                 await self.end()
         finally:
-            self._patience.stop()
+            self._patience.cancel()
         return isinstance(error, ClientGone | EdgeError)
 
     def restart_deadline(self) -> None:
@@ -100,27 +101,17 @@ class ProxyClient:
 
     async def wait_for(self, entering: Awaitable[Opened], *, early: bytes) -> Opened:
         """As `watching`, for what enters a context."""
-        has_left = False
-
-        def judge(read: asyncio.Task[bytes]) -> None:
-            nonlocal has_left
-            if is_opening and not read.cancelled() and (read.exception() or not (read.result() or early)):
-                has_left = True
-                self._patience.end()
-
-        is_opening = True
-        watch = LazyTimer(lambda: self.incoming.begin_read().add_done_callback(judge))
-        watch.within(_WATCH_AFTER.total_seconds())
+        departure = _Departure(self.incoming, self._patience, early)
+        departure.within(_WATCH_AFTER)
         try:
             with self._patience.until(None):
                 return await entering
         except TimeoutError:
-            if has_left:
+            if departure.is_noticed:
                 raise ClientGone from None
             raise
         finally:
-            is_opening = False
-            watch.cancel()
+            departure.cancel()
 
     async def relay(self, opened: Opened, *, early: bytes) -> None:
         """Let bytes flow, those first that the client sent too early; raises what `relay` raises."""
@@ -145,6 +136,33 @@ class ProxyClient:
 
     def _from_now(self, at_most: float = math.inf) -> float:
         return self._clock() + min(self._seconds, at_most)
+
+
+class _Departure(LazyAlarm):
+    """Notices that a client leaves while its target is dialled, and ends the patience for that."""
+
+    def __init__(self, incoming: ReadAhead, patience: Patience, early: bytes) -> None:
+        super().__init__()
+        self._incoming = incoming
+        self._patience = patience
+        self._early = early
+        self._is_over = False
+        self.is_noticed = False
+
+    def cancel(self) -> None:
+        """The opening is over: whoever leaves from now on is noticed by others."""
+        super().cancel()
+        self._is_over = True
+
+    def _ring(self) -> None:
+        self._incoming.begin_read().add_done_callback(self._judge)
+
+    def _judge(self, read: asyncio.Task[bytes]) -> None:
+        if self._is_over or read.cancelled():
+            return
+        if read.exception() or not (read.result() or self._early):
+            self.is_noticed = True
+            self._patience.end()
 
 
 class Watching:

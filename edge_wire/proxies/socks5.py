@@ -6,7 +6,6 @@ the answer that it chose. Only CONNECT exists here. Whether the target is accept
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
@@ -65,7 +64,8 @@ class Socks5Handshake:
     def __init__(self, *, needs_password: bool) -> None:
         self._needs_password = needs_password
         self._buffer = bytearray()
-        self._step: Callable[[], Event | None] = self._read_greeting
+        self._step = Socks5Handshake._read_greeting
+        """No bound method, which would hold what holds it."""
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they come, split anywhere."""
@@ -73,7 +73,7 @@ class Socks5Handshake:
 
     def next_event(self) -> Event | None:
         """What is to be done now, or None when more bytes are needed. Ask nothing after `Refuse` or `Connect`."""
-        return self._step()
+        return self._step(self)
 
     @property
     def rest(self) -> bytes:
@@ -88,15 +88,15 @@ class Socks5Handshake:
         methods = self._take(2 + self._buffer[1])[2:]
         if _USER_AND_PASSWORD in methods:
             # chosen whenever it is offered: the user name may choose the route even where no password is asked for
-            self._step = self._read_login
+            self._step = Socks5Handshake._read_login
             return _ASK_FOR_PASSWORD
         if _NO_AUTHENTICATION in methods and not self._needs_password:
-            self._step = self._log_in_nobody
+            self._step = Socks5Handshake._log_in_nobody
             return _ASK_FOR_NOTHING
         return Refuse(bytes([VERSION, _NO_METHOD]))
 
     def _log_in_nobody(self) -> Event | None:
-        self._step = self._read_request
+        self._step = Socks5Handshake._read_request
         return Login(user="", password="", is_anonymous=True)
 
     def _read_login(self) -> Event | None:
@@ -107,7 +107,7 @@ class Socks5Handshake:
             return None
         user = self._take(2 + buffer[1])[2:]
         password = self._take(1 + buffer[0])[1:]
-        self._step = self._read_request
+        self._step = Socks5Handshake._read_request
         try:
             return Login(user=user.decode(), password=password.decode(), is_anonymous=False)
         except UnicodeDecodeError:
