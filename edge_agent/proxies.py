@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,12 +55,11 @@ class Proxies:
     ) -> None:
         """`note` is given what `edge-agent status` tells, each time as a whole."""
         self._note = note
-        self._account = ProxyAccount(self._note_counters)
         self._settings = settings
         self._data_dir = data_dir
-        self._policy = policy
-        self._is_own_name = is_own_name
-        self._limiter = FailureLimiter()
+        self._terms = _Terms(
+            policy=policy, is_own_name=is_own_name, limiter=FailureLimiter(), account=ProxyAccount(self._note_counters)
+        )
         self._listeners: list[Listener] = []
         self.http: ListenAddress | None = None
         self.socks5: ListenAddress | None = None
@@ -69,19 +68,21 @@ class Proxies:
         """Listen where the settings say, if anywhere. Raises PortInUse, Denied, InvalidValue, DirectoryNotWritable."""
         if self._settings.http is None and self._settings.socks5 is None:
             return
-        self._password_hash = hash_token(self._settings.password or _kept_password(self._data_dir / PASSWORD_FILE))
+        self._terms.password_hash = hash_token(
+            self._settings.password or _kept_password(self._data_dir / PASSWORD_FILE)
+        )
         if self._settings.http is not None:
             self.http = await self._listen(Listener(self._serve_http), self._settings.http)
         if self._settings.socks5 is not None:
             self.socks5 = await self._listen(Listener(self._serve_socks5), self._settings.socks5)
-        self._account.note_now()
+        self._terms.account.note_now()
         log.info("proxies listen", extra={"http": str(self.http), "socks5": str(self.socks5)})
 
     async def stop(self) -> None:
         """End everything at once."""
         for listener in self._listeners:
             await listener.stop()
-        self._account.note_now()
+        self._terms.account.note_now()
 
     def _note_counters(self, counters: Mapping[str, Any]) -> None:
         ports = {"http": self.http, "socks5": self.socks5}
@@ -93,21 +94,23 @@ class Proxies:
         self._listeners.append(listener)
         return await listener.open(address)
 
-    async def _serve_http(self, stream: SocketStream) -> None:
-        await serve_http(stream, self._gate(stream), pseudonym=_PSEUDONYM, handshake_timeout=_HANDSHAKE_WITHIN)
+    def _serve_http(self, stream: SocketStream) -> Awaitable[None]:
+        gate = _Gate(self._terms, stream.peer_address)
+        return serve_http(stream, gate, pseudonym=_PSEUDONYM, handshake_timeout=_HANDSHAKE_WITHIN)
 
-    async def _serve_socks5(self, stream: SocketStream) -> None:
-        await serve_socks5(stream, self._gate(stream), handshake_timeout=_HANDSHAKE_WITHIN)
+    def _serve_socks5(self, stream: SocketStream) -> Awaitable[None]:
+        return serve_socks5(stream, _Gate(self._terms, stream.peer_address), handshake_timeout=_HANDSHAKE_WITHIN)
 
-    def _gate(self, stream: SocketStream) -> _Gate:
-        return _Gate(
-            password_hash=self._password_hash,
-            limiter=self._limiter,
-            peer=stream.peer_address,
-            policy=self._policy,
-            is_own_name=self._is_own_name,
-            account=self._account,
-        )
+
+@dataclass(kw_only=True)
+class _Terms:
+    """What all connections have in common."""
+
+    policy: EgressPolicy
+    is_own_name: Callable[[str], bool]
+    limiter: FailureLimiter
+    account: ProxyAccount
+    password_hash: bytes = field(default=b"", repr=False)
 
 
 class _Gate:
@@ -115,43 +118,30 @@ class _Gate:
 
     needs_password = True
 
-    def __init__(
-        self,
-        *,
-        password_hash: bytes,
-        limiter: FailureLimiter,
-        peer: str,
-        policy: EgressPolicy,
-        is_own_name: Callable[[str], bool],
-        account: ProxyAccount,
-    ) -> None:
-        self._account = account
-        self._password_hash = password_hash
-        self._limiter = limiter
+    def __init__(self, terms: _Terms, peer: str) -> None:
+        self._terms = terms
         self._peer = peer
-        self._policy = policy
-        self._is_own_name = is_own_name
 
     async def admit(self, user: str, password: str) -> None:
         """Raises Unauthenticated, TooManyAttempts."""
         try:
             self._check(user, password, datetime.now(UTC))
         except EdgeError as error:
-            self._account.refused(error.code)
+            self._terms.account.refused(error.code)
             raise
 
     def _check(self, user: str, password: str, now: datetime) -> None:
-        if self._limiter.is_blocked(self._peer, now):
+        if self._terms.limiter.is_blocked(self._peer, now):
             raise TooManyAttempts(hint="wait a minute, and check the password")
-        if user not in _USERS or not is_same(self._password_hash, hash_token(password)):
-            self._limiter.count(self._peer, now)
+        if user not in _USERS or not is_same(self._terms.password_hash, hash_token(password)):
+            self._terms.limiter.count(self._peer, now)
             raise Unauthenticated(hint=f"the user is _, the password is PROXY_PASSWORD or in DATA_DIR/{PASSWORD_FILE}")
 
     def open(self, _route: None, target: Target) -> _Opening:
         """A connection to the target, if the policy allows it."""
-        if self._is_own_name(target.host):
+        if self._terms.is_own_name(target.host):
             target = Target(host="", port=target.port, address=None)
-        return _Opening(target, self._policy, self._account)
+        return _Opening(target, self._terms.policy, self._terms.account)
 
 
 class _Opening:

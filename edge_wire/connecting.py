@@ -22,22 +22,10 @@ async def connect(address: Address, port: int, within: timedelta) -> PlainStream
 
     Raises TargetRefused, TargetTimedOut, TargetUnreachable.
     """
-    try:
-        return await _connect(address, port, within)
-    except TimeoutError:
-        place = host_and_port(str(address), port)
-        raise TargetTimedOut(f"{place} did not answer within {within.total_seconds():g} s") from None
-    except OSError as error:
-        place = host_and_port(str(address), port)
-        if isinstance(error, ConnectionRefusedError):
-            raise TargetRefused(f"{place} refused the connection") from None
-        raise TargetUnreachable(f"{place} cannot be reached ({in_words(error)})") from None
-
-
-async def _connect(address: Address, port: int, within: timedelta) -> PlainStream:
     place = (str(address), port)
-    connection = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+    connection: socket.socket | None = None
     try:
+        connection = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
         make_ready(connection)
         number = connection.connect_ex(place)
         if number in _UNDER_WAY:
@@ -47,9 +35,20 @@ async def _connect(address: Address, port: int, within: timedelta) -> PlainStrea
         if number not in _CONNECTED:
             raise OSError(number, os.strerror(number))
         return PlainStream(connection, place)
-    except BaseException:
-        connection.close()
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, OSError):  # a time-out is one
+            raise _failure(error, host_and_port(*place), within) from None
         raise
+
+
+def _failure(error: OSError, place: str, within: timedelta) -> TargetUnreachable:
+    if isinstance(error, TimeoutError):
+        return TargetTimedOut(f"{place} did not answer within {within.total_seconds():g} s")
+    if isinstance(error, ConnectionRefusedError):
+        return TargetRefused(f"{place} refused the connection")
+    return TargetUnreachable(f"{place} cannot be reached ({in_words(error)})")
 
 
 async def _answer(connection: socket.socket, within: timedelta) -> int:

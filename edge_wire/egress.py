@@ -89,7 +89,7 @@ class EgressPolicy:
 
     def check(self, target: Target) -> None:
         """Raise TargetDenied when the target need not even be resolved."""
-        self._check(target, target.address)
+        self._check(target, None)
 
     def check_addresses(self, target: Target, addresses: Sequence[Address]) -> None:
         """Raise TargetDenied unless the target and every address that it resolved to may be dialled."""

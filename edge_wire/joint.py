@@ -13,7 +13,7 @@ import os
 import select
 import socket
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -28,8 +28,11 @@ log = logging.getLogger(__name__)
 CAN_SPLICE = hasattr(os, "splice") and hasattr(select, "epoll")
 
 
-class Joinable(ABC):
-    """A stream that can give its connection away."""
+class Joinable:
+    """A stream that can give its connection away.
+
+    It is not made an ABC here: that costs more to ask for than a relay of a few bytes can spare. Its classes are.
+    """
 
     @property
     @abstractmethod

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+
+from edge_wire.per_loop import PerLoop
 
 _PER_SECOND = 32
 """All timers that are due within one such part of a second share one of asyncio's."""
@@ -26,7 +27,7 @@ class LazyAlarm(ABC):
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         """Its loop from the first use on: to ask which one runs is a system call each time."""
-        self._parts: _Parts = {}
+        self._parts: _Parts
         self._part: dict[LazyAlarm, None] | None = None
         """The alarms that are due together with this one."""
         self._due = 0
@@ -69,10 +70,7 @@ class LazyAlarm(ABC):
 
     def _settle(self) -> asyncio.AbstractEventLoop:
         self._loop = loop = asyncio.get_running_loop()
-        parts = _of_loops.get(loop)
-        if parts is None:
-            parts = _of_loops[loop] = {}
-        self._parts = parts
+        self._parts = _of_loops.of(loop)
         return loop
 
 
@@ -88,7 +86,13 @@ class LazyTimer(LazyAlarm):
 
 
 _Parts = dict[int, dict[LazyAlarm, None]]
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Parts] = WeakKeyDictionary()
+
+
+def _no_parts(_loop: asyncio.AbstractEventLoop) -> _Parts:
+    return {}
+
+
+_of_loops = PerLoop(_no_parts)
 
 
 def _expire(parts: _Parts, due: int) -> None:

@@ -20,8 +20,7 @@ class FailureLimiter:
 
     def is_blocked(self, source: str, now: datetime) -> bool:
         """Whether this source has used up its refusals."""
-        recent = self._recent(source, now)
-        return len(recent) >= LIMIT
+        return source in self._failures and len(self._recent(source, now)) >= LIMIT
 
     def count(self, source: str, now: datetime) -> None:
         """Note one refusal."""

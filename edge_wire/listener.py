@@ -150,7 +150,8 @@ class Listener:
     async def _attend(self, connection: socket.socket, place: Any) -> None:
         self._unattended.remove(connection)
         try:
-            stream = await self._stream(connection, place)
+            connection.setblocking(False)
+            stream = PlainStream(connection, place) if self._tls is None else await _secured(connection, self._tls)
             try:
                 await self._serve(stream)
             finally:
@@ -160,17 +161,12 @@ class Listener:
         finally:
             self._open -= 1
 
-    async def _stream(self, connection: socket.socket, place: Any) -> SocketStream:
-        try:
-            connection.setblocking(False)
-            if self._tls is None:
-                return PlainStream(connection, place)
-            return await secure(connection, self._tls, server_name=None)
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, OSError):
-                raise StreamBroken(f"the connection came to nothing ({in_words(error)})") from None
-            raise
+
+async def _secured(connection: socket.socket, tls: ssl.SSLContext) -> SocketStream:
+    try:
+        return await secure(connection, tls, server_name=None)
+    except OSError as error:
+        raise StreamBroken(f"the connection came to nothing ({in_words(error)})") from None
 
 
 def _listening(family: int, place: Any) -> socket.socket:

@@ -62,19 +62,14 @@ class Direction:
         self.is_over = False
         self.is_last = False
         """The other direction has ended: both connections are closed behind the end of this one."""
-        self._loose = memoryview(sink.unsent)
+        self._loose: bytes | memoryview = sink.unsent
         """What this process holds. The pipe is filled only when this is empty."""
         self._count = count
         self._pipe: _Pipe | None = None
         self._piped = 0
-        self._is_source_ending = source.is_ending
+        self.is_source_ending = source.is_ending
+        """The kernel has said that there is an end to read, or a failure."""
         self._is_source_over = False
-
-    def source_changed(self, events: int) -> None:
-        """There may be something to read."""
-        self.is_awake = not self.is_over
-        if events & ENDING:
-            self._is_source_ending = True
 
     def move(self, pipes: Pipes | None) -> None:
         """Move what can be moved now, and sleep if there is no more. Raises OSError."""
@@ -99,17 +94,17 @@ class Direction:
         is_all = self.is_stuck = False
         try:
             for _ in range(_TURNS):
-                if not self._loose:
+                data = self._loose
+                if not data:
                     if is_all:
                         return False
-                    data = self.source.recv(_LOOSE_BYTES)
+                    data = self._loose = self.source.recv(_LOOSE_BYTES)
                     if not data:
                         return self._end()
                     # Less than was asked for is all there is; but an end that is known already is not told once more.
-                    is_all = len(data) < _LOOSE_BYTES and not self._is_source_ending
-                    self._loose = memoryview(data)
-                size = self.sink.send(self._loose)
-                self._loose = self._loose[size:]
+                    is_all = len(data) < _LOOSE_BYTES and not self.is_source_ending
+                size = self.sink.send(data)
+                self._loose = memoryview(data)[size:] if size < len(data) else b""
                 self._count(size)
         except BlockingIOError:
             self.is_stuck = len(self._loose) > 0
@@ -170,26 +165,22 @@ class Job:
         self.back = Direction(far, near, counts[1])
         self.sockets = (near.connection, far.connection)
         self.is_given_up = False
+        self.is_over = False
+        """Both directions have ended."""
+        self.is_stuck = False
+        """A direction waits for room."""
         self._is_suspect = False
         self._ended = ended
-
-    @property
-    def is_over(self) -> bool:
-        """Whether both directions have ended."""
-        return self.there.is_over and self.back.is_over
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether a direction waits for room."""
-        return self.there.is_stuck or self.back.is_stuck
 
     def changed(self, side: int, events: int) -> None:
         """The kernel has something for one of the sockets."""
         reading, writing = (self.there, self.back) if side == NEAR else (self.back, self.there)
         if events & READABLE:
-            reading.source_changed(events)
-            if events & FAILING:
-                self._is_suspect = True
+            reading.is_awake = not reading.is_over
+            if events & ENDING:
+                reading.is_source_ending = True
+                if events & FAILING:
+                    self._is_suspect = True
         if events & WRITABLE:
             writing.is_awake = not writing.is_over
 
@@ -202,6 +193,8 @@ class Job:
         if back.is_awake:
             back.move(pipes)
         there.is_last = back.is_over
+        self.is_over = there.is_last and back.is_last
+        self.is_stuck = there.is_stuck or back.is_stuck
         has_more = there.is_awake or back.is_awake
         if self._is_suspect and not (has_more or self.is_over):
             self._is_suspect = False

@@ -38,7 +38,7 @@ class Patience(LazyAlarm):
         self._is_waiting = True
         self._cancellings = self._task.cancelling()
         if self._deadline is not None:
-            self.by(self._deadline)
+            self.by(self._deadline)  # most often it is set as it is
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._is_waiting = False

@@ -12,7 +12,8 @@ import logging
 import select
 from collections.abc import Callable
 from typing import Protocol
-from weakref import WeakKeyDictionary
+
+from edge_wire.per_loop import PerLoop
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,14 @@ class Readiness(Protocol):
 
 def readiness(loop: asyncio.AbstractEventLoop) -> Readiness:
     """That of the running event loop."""
-    found = _of_loops.get(loop)
-    if found is None:
-        found = _of_loops[loop] = _Edges(loop) if IS_EDGE_TRIGGERED else _Levels()
-    return found
+    return _of_loops.of(loop)
 
 
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Readiness] = WeakKeyDictionary()
+def _make(loop: asyncio.AbstractEventLoop) -> Readiness:
+    return _Edges(loop) if IS_EDGE_TRIGGERED else _Levels()
+
+
+_of_loops = PerLoop(_make)
 
 
 class _Edges:

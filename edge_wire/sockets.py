@@ -33,7 +33,7 @@ class SocketStream(ABC):
 
     @property
     def peer_address(self) -> str:
-        """The address of the other side without its port, which is another one each time."""
+        """The address of the other side without its port, which is another one each time; IPv6 in brackets."""
         return self.peer.rpartition(":")[0]
 
     @abstractmethod
@@ -80,6 +80,11 @@ class PlainStream(SocketStream, Joinable):
     def peer(self) -> str:
         return host_and_port(*self._place[:2]) if self._place else ""
 
+    @property
+    def peer_address(self) -> str:
+        address: str = self._place[0] if self._place else ""
+        return f"[{address}]" if ":" in address else address
+
     async def read(self) -> bytes:
         while not self._is_read_over:
             if self._may_read:
@@ -94,7 +99,8 @@ class PlainStream(SocketStream, Joinable):
         return b""
 
     async def write(self, data: bytes) -> None:
-        self._require_open()
+        if self._is_write_over or self._failure is not None or self._heir is not None:
+            raise self._reason()
         if self._unsent:
             self._unsent += data
         elif (sent := self._send(data)) < len(data):
@@ -109,7 +115,8 @@ class PlainStream(SocketStream, Joinable):
             return
         if self._is_write_over:
             return
-        self._require_open()
+        if self._failure is not None:
+            raise self._failure
         self._is_write_over = True
         if self._unsent:
             await self._wait_until(lambda: not self._unsent)
@@ -249,12 +256,6 @@ class PlainStream(SocketStream, Joinable):
         _wake(self._reading)
         _wake(self._writing)
 
-    def _require_open(self) -> None:
-        if self._failure is not None or self._heir is not None:
-            raise self._reason()
-        if self._is_write_over:
-            raise StreamBroken("our side of the connection has ended")
-
     async def _wait_until(self, has_room: Callable[[], bool]) -> None:
         while not has_room():
             self._writing = self._loop.create_future()
@@ -263,7 +264,12 @@ class PlainStream(SocketStream, Joinable):
                 raise self._reason()
 
     def _reason(self) -> EdgeError:
-        return self._failure or StreamBroken("the connection was given away")
+        """Why nothing can be read or written any more."""
+        if self._failure is not None:
+            return self._failure
+        if self._heir is not None:
+            return StreamBroken("the connection was given away")
+        return StreamBroken("our side of the connection has ended")
 
 
 def make_ready(connection: socket.socket) -> None:

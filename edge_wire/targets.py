@@ -7,7 +7,7 @@ that what `edge_wire.egress` judges and what is dialled cannot differ. Whether i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
@@ -33,12 +33,12 @@ class Target:
     """A checked spelling of where to dial; made by `parse_target` and `parse_destination`.
 
     `host` is a name in lower case without a dot at its end, the shortest text of an address, or "" for a port of the
-    node itself. `address` is there when `host` is an address.
+    node itself. `address` is there when `host` is an address, whose value it is.
     """
 
     host: str
     port: int
-    address: Address | None
+    address: Address | None = field(compare=False)
 
     @property
     def is_self(self) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from edge_wire.errors import EdgeError
 from edge_wire.lazy_timer import LazyAlarm
@@ -52,8 +52,11 @@ class ProxyClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """Swallows what came of the client or of a stream: whoever had to know it was told by then."""
         try:
-            await self.incoming.stop()
-            if not isinstance(error, asyncio.CancelledError):  # a port that stops waits for nobody
+            if self.incoming.has_begun:
+                await self.incoming.stop()
+            if not (
+                self._has_parted or isinstance(error, asyncio.CancelledError)
+            ):  # a port that stops waits for nobody
                 await self.end()
         finally:
             self._patience.cancel()
@@ -63,17 +66,17 @@ class ProxyClient:
         """All reads from now on share one patience."""
         self._deadline = self._from_now()
 
-    async def in_time(self, work: Awaitable[T]) -> T:
+    def in_time(self, work: Awaitable[T]) -> Awaitable[T]:
         """For reads and writes of `incoming` only: raises ClientSlow at the deadline, and ClientGone."""
-        return await self._until(self._deadline, work)
+        return self._until(self._deadline, work)
 
-    async def read(self) -> bytes:
+    def read(self) -> Awaitable[bytes]:
         """More of what it wants, b"" at its end; raises as `in_time`."""
-        return await self._until(self._deadline, self.incoming.read())
+        return self._until(self._deadline, self.incoming.read())
 
-    async def say(self, data: bytes) -> None:
+    def say(self, data: bytes) -> Awaitable[None]:
         """Send an answer, or raise ClientGone."""
-        await self._until(self._from_now(), self.incoming.write(data))
+        return self._until(self._from_now(), self.incoming.write(data))
 
     async def end(self) -> None:
         """Let the client know that nothing more comes."""
@@ -175,10 +178,10 @@ class Watching:
         self._opening = opening
         self._early = early
 
-    async def __aenter__(self) -> Opened:
-        return await self._client.wait_for(self._opening.__aenter__(), early=self._early)
+    def __aenter__(self) -> Coroutine[Any, Any, Opened]:
+        return self._client.wait_for(self._opening.__aenter__(), early=self._early)
 
-    async def __aexit__(
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._opening.__aexit__(kind, error, trace)
+    ) -> Coroutine[Any, Any, bool | None]:
+        return self._opening.__aexit__(kind, error, trace)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from edge_wire.errors import EdgeError
 from edge_wire.streams import CHUNK, ByteStream
@@ -44,8 +46,11 @@ class ReadAhead:
         await asyncio.wait({begun})
         return begun.exception() is not None or not begun.result()
 
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[Any, Any, bytes]:
         """As ByteStream. Cancelling it loses nothing while it waits for a read that was begun."""
+        return self._read_held() if self._kept or self._begun else self._stream.read()
+
+    async def _read_held(self) -> bytes:
         if self._kept:
             data, self._kept = self._kept[:CHUNK], self._kept[CHUNK:]
             return data
@@ -55,19 +60,24 @@ class ReadAhead:
         begun, self._begun = self._begun, None
         return begun.result()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a read to stop."""
+        return self._begun is not None
+
     async def stop(self) -> None:
         """End the read that was begun, for good; the stream itself stays as it is."""
         if self._begun is not None:
             self._begun.cancel()
             await asyncio.gather(self._begun, return_exceptions=True)
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> Coroutine[Any, Any, None]:
         """As ByteStream."""
-        await self._stream.write(data)
+        return self._stream.write(data)
 
-    async def close_write(self) -> None:
+    def close_write(self) -> Coroutine[Any, Any, None]:
         """As ByteStream."""
-        await self._stream.close_write()
+        return self._stream.close_write()
 
     def abort(self, failure: EdgeError | None = None) -> None:
         """As ByteStream."""

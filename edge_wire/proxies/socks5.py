@@ -7,6 +7,7 @@ the answer that it chose. Only CONNECT exists here. Whether the target is accept
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from edge_wire.errors import EdgeError
@@ -35,7 +36,7 @@ class Refuse:
     data: bytes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Login:
     """Decide, and send `login_accepted()` or `login_refused()`."""
 
@@ -45,7 +46,7 @@ class Login:
     """The client brought none, and gets no answer to it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Connect:
     """Dial, and send `connected(peer)` or `failed(error)`; what follows the request is in `Socks5Handshake.rest`."""
 
@@ -142,6 +143,7 @@ def login_refused() -> bytes:
     return bytes([_PASSWORD_VERSION, 1])
 
 
+@lru_cache(maxsize=1024)  # the same few are asked for again and again
 def connected(peer: str) -> bytes:
     """The answer to a request whose target answered at `peer`, which may be "" or any text."""
     host, _, port = peer.rpartition(":")
