@@ -162,7 +162,7 @@ class _Opening:
             raise
         self._flow = Flow()
         self._account.opened()
-        return Opened(stream=self._stream, peer=self._stream.peer, limits=_LIMITS, flow=self._flow)
+        return Opened(self._stream, self._stream.peer, _LIMITS, self._flow)
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         self._account.ended(self._flow)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from edge_wire.connecting import connect
 from edge_wire.egress import Address, EgressPolicy, Target
@@ -17,14 +18,19 @@ _SELF = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _ADDRESSES_TRIED = 8
 
 
-async def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> SocketStream:
+def reach(target: Target, policy: EgressPolicy, *, within: timedelta) -> Coroutine[Any, Any, SocketStream]:
     """Connect to a target, if the policy allows it and every address that its name has.
 
-    Raises TargetDenied, TargetInvalid, TargetNotResolved, TargetRefused, TargetTimedOut, TargetUnreachable.
+    Raises TargetDenied, TargetInvalid, TargetNotResolved, TargetRefused, TargetTimedOut, TargetUnreachable, of which
+    the first is raised at once.
     """
     policy.check(target)
     if target.address is not None:  # which was judged with the target
-        return await connect(target.address, target.port, within)
+        return connect(target.address, target.port, within)
+    return _reach_one_of(target, policy, within)
+
+
+async def _reach_one_of(target: Target, policy: EgressPolicy, within: timedelta) -> SocketStream:
     clock = asyncio.get_running_loop().time
     deadline = clock() + within.total_seconds()
     addresses = await _addresses(target, policy, within)

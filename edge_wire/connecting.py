@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 from datetime import timedelta
+from functools import lru_cache
 
 from edge_wire.errors import TargetRefused, TargetTimedOut, TargetUnreachable
 from edge_wire.names import host_and_port
@@ -22,7 +23,7 @@ async def connect(address: Address, port: int, within: timedelta) -> PlainStream
 
     Raises TargetRefused, TargetTimedOut, TargetUnreachable.
     """
-    place = (str(address), port)
+    place = (_text(address), port)
     connection: socket.socket | None = None
     try:
         connection = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
@@ -41,6 +42,11 @@ async def connect(address: Address, port: int, within: timedelta) -> PlainStream
         if isinstance(error, OSError):  # a time-out is one
             raise _failure(error, host_and_port(*place), within) from None
         raise
+
+
+@lru_cache(maxsize=1024)  # the same few are asked for again and again
+def _text(address: Address) -> str:
+    return str(address)
 
 
 def _failure(error: OSError, place: str, within: timedelta) -> TargetUnreachable:

@@ -69,22 +69,24 @@ class Joint:
     """Two connections that are one. Made, and used, on the event loop."""
 
     def __init__(
-        self, near: Joinable, far: Joinable, *, sent: Count, received: Count, is_bulky: Callable[[], bool]
+        self, near: Joinable, far: Joinable, counts: tuple[Count, Count], is_bulky: Callable[[], bool]
     ) -> None:
-        """Take both connections. A thread calls the counters once the kernel has taken over. Raises EdgeError."""
+        """Take both connections. `counts` are told of bytes from near to far and of those back: by a thread, once the
+        kernel has taken over. Raises EdgeError."""
         self._is_bulky = is_bulky
         self._can_splice = CAN_SPLICE
         self._splicer: Splicer | None = None
         self._loop = asyncio.get_running_loop()
         self._readiness = readiness(self._loop)
-        self._is_gone = False
+        self.is_gone = False
+        """Both sockets are closed."""
         self._waiting: asyncio.Future[None] | None = None
         self._failure: EdgeError | None = None
         near.prepare()
         far.prepare()
         ours = near.give_away(Heir(self, NEAR), partial(self._changed, NEAR))
         theirs = far.give_away(Heir(self, FAR), partial(self._changed, FAR))
-        self._job = Job(ours, theirs, (sent, received), self._ended)
+        self._job = Job(ours, theirs, counts, self._ended)
         self._serve()
 
     @property
@@ -97,7 +99,7 @@ class Joint:
 
         Raises what broke them; then both connections have been reset.
         """
-        while not self._is_gone:
+        while not self.is_gone:
             self._waiting = self._loop.create_future()
             await self._waiting
         if self._failure is not None:
@@ -105,22 +107,21 @@ class Joint:
 
     async def end(self) -> None:
         """Reset both connections, if they have not ended, and wait until both sockets are closed."""
-        if not self._is_gone:
-            self.abort(None)
-            with suppress(EdgeError):
-                await self.wait()
+        self.abort(None)
+        with suppress(EdgeError):
+            await self.wait()
 
     def close_write(self, side: int) -> None:
         """End the direction towards one side."""
         if self._splicer is not None:
             self._splicer.close_write(self._job, self._job.sockets[side])
-        elif not self._is_gone:
+        elif not self.is_gone:
             with suppress(OSError):
                 self._job.sockets[side].shutdown(socket.SHUT_WR)
 
     def abort(self, failure: EdgeError | None) -> None:
         """Reset both connections, if they have not ended."""
-        if self._is_gone:
+        if self.is_gone:
             return
         self._failure = self._failure or failure or StreamBroken("the connection was given up")
         if self._splicer is not None:
@@ -134,7 +135,7 @@ class Joint:
         self._serve()
 
     def _serve(self) -> None:
-        if self._is_gone or self._splicer is not None:
+        if self.is_gone or self._splicer is not None:
             return
         try:
             has_more = self._job.move(None)
@@ -188,7 +189,7 @@ class Joint:
     def _end(self, error: OSError | None) -> None:
         if error is not None and self._failure is None:
             self._failure = StreamBroken(f"the connection broke ({error.strerror})")
-        self._is_gone = True
+        self.is_gone = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 

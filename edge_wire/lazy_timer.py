@@ -7,6 +7,7 @@ timer of asyncio's costs as much as what it guards, and leaves a corpse in a hea
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -24,13 +25,14 @@ class LazyAlarm(ABC):
     one instead, where many are made: an object and its timer that hold each other are left to the garbage collector.
     """
 
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        """Its loop from the first use on: to ask which one runs is a system call each time."""
-        self._parts: _Parts
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Without a loop it is that of the first use."""
+        self._loop = loop
+        """Kept: to ask which one runs is a system call each time."""
+        self._parts: _Parts | None = None
         self._part: dict[LazyAlarm, None] | None = None
         """The alarms that are due together with this one."""
-        self._due = 0
+        self._rings_at = math.inf
 
     @abstractmethod
     def _ring(self) -> None:
@@ -38,22 +40,27 @@ class LazyAlarm(ABC):
 
     def within(self, seconds: float) -> None:
         """Ring after so many seconds, or earlier."""
-        loop = self._loop or self._settle()
-        self.by(loop.time() + seconds)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self.by(self._loop.time() + seconds)
 
     def by(self, at: float) -> None:
         """Ring at this time of the loop's clock, or earlier."""
-        due = int(at * _PER_SECOND) + 1
+        if at >= self._rings_at:
+            return
         if self._part is not None:
-            if self._due <= due:
-                return
             del self._part[self]
-        self._due = due
-        loop = self._loop or self._settle()
-        part = self._parts.get(due)
+        due = int(at * _PER_SECOND) + 1
+        self._rings_at = due / _PER_SECOND
+        parts = self._parts
+        if parts is None:
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            parts = self._parts = _of_loops.of(self._loop)
+        part = parts.get(due)
         if part is None:
-            part = self._parts[due] = {}
-            loop.call_at(due / _PER_SECOND, _expire, self._parts, due)
+            part = parts[due] = {}
+            asyncio.get_running_loop().call_at(self._rings_at, _expire, parts, due)
         self._part = part
         part[self] = None
 
@@ -62,16 +69,13 @@ class LazyAlarm(ABC):
         if self._part is not None:
             del self._part[self]
             self._part = None
+            self._rings_at = math.inf
 
     def expire(self) -> None:
         """Ring, now that it is due."""
         self._part = None
+        self._rings_at = math.inf
         self._ring()
-
-    def _settle(self) -> asyncio.AbstractEventLoop:
-        self._loop = loop = asyncio.get_running_loop()
-        self._parts = _of_loops.of(loop)
-        return loop
 
 
 class LazyTimer(LazyAlarm):

@@ -88,7 +88,7 @@ class Listener:
 
     def open_file(self, path: str) -> None:
         """Listen on a Unix socket of this name, which whoever made its directory removes. Raises OSError."""
-        listening = socket.socket(socket.AF_UNIX)
+        listening = _ListeningSocket(socket.AF_UNIX)
         try:
             listening.setblocking(False)
             listening.bind(path)
@@ -169,8 +169,24 @@ async def _secured(connection: socket.socket, tls: ssl.SSLContext) -> SocketStre
         raise StreamBroken(f"the connection came to nothing ({in_words(error)})") from None
 
 
+class _ListeningSocket(socket.socket):
+    """Says at once what it is, which `accept` asks it each time: Python looks for the names of these numbers."""
+
+    def __init__(self, family: int) -> None:
+        super().__init__(family)
+        self._family = socket.AddressFamily(family)
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return self._family
+
+    @property
+    def type(self) -> socket.SocketKind:
+        return socket.SOCK_STREAM
+
+
 def _listening(family: int, place: Any) -> socket.socket:
-    listening = socket.socket(family)
+    listening = _ListeningSocket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

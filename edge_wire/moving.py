@@ -36,7 +36,7 @@ def reset_on_close(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Given:
     """A connection whose bytes are to be moved, and what is known of it."""
 
@@ -71,15 +71,38 @@ class Direction:
         """The kernel has said that there is an end to read, or a failure."""
         self._is_source_over = False
 
-    def move(self, pipes: Pipes | None) -> None:
+    def move(self) -> None:
         """Move what can be moved now, and sleep if there is no more. Raises OSError."""
-        if pipes is not None and not self._loose and self._pipe is None:
+        is_all = self.is_awake = self.is_stuck = False
+        try:
+            for _ in range(_TURNS):
+                data = self._loose
+                if not data:
+                    if is_all:
+                        return
+                    data = self._loose = self.source.recv(_LOOSE_BYTES)
+                    if not data:
+                        self._end()
+                        return
+                    # Less than was asked for is all there is; but an end that is known already is not told once more.
+                    is_all = len(data) < _LOOSE_BYTES and not self.is_source_ending
+                size = self.sink.send(data)
+                self._loose = memoryview(data)[size:] if size < len(data) else b""
+                self._count(size)
+        except BlockingIOError:
+            self.is_stuck = len(self._loose) > 0
+        else:
+            self.is_awake = True
+
+    def splice(self, pipes: Pipes) -> None:
+        """As `move`, by the kernel as far as there are pipes."""
+        if not self._loose and self._pipe is None:
             self._pipe = pipes.take()
         if self._pipe is None or self._loose:
-            self.is_awake = self._move_through_process()
+            self.move()
         else:
             self.is_awake = self._move_through(self._pipe)
-        if pipes is not None and self._pipe is not None and not self._piped:
+        if self._pipe is not None and not self._piped:
             pipes.put_back(self._pipe)
             self._pipe = None
 
@@ -88,28 +111,6 @@ class Direction:
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
-
-    def _move_through_process(self) -> bool:
-        """Returns whether there may be more."""
-        is_all = self.is_stuck = False
-        try:
-            for _ in range(_TURNS):
-                data = self._loose
-                if not data:
-                    if is_all:
-                        return False
-                    data = self._loose = self.source.recv(_LOOSE_BYTES)
-                    if not data:
-                        return self._end()
-                    # Less than was asked for is all there is; but an end that is known already is not told once more.
-                    is_all = len(data) < _LOOSE_BYTES and not self.is_source_ending
-                size = self.sink.send(data)
-                self._loose = memoryview(data)[size:] if size < len(data) else b""
-                self._count(size)
-        except BlockingIOError:
-            self.is_stuck = len(self._loose) > 0
-            return False
-        return True
 
     def _move_through(self, pipe: _Pipe) -> bool:
         """Returns whether there may be more."""
@@ -188,10 +189,10 @@ class Job:
         """Move what can be moved now; returns whether there may be more. Raises OSError when a connection broke."""
         there, back = self.there, self.back
         if there.is_awake:
-            there.move(pipes)
+            there.move() if pipes is None else there.splice(pipes)
         back.is_last = there.is_over
         if back.is_awake:
-            back.move(pipes)
+            back.move() if pipes is None else back.splice(pipes)
         there.is_last = back.is_over
         self.is_over = there.is_last and back.is_last
         self.is_stuck = there.is_stuck or back.is_stuck

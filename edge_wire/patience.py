@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 
 from edge_wire.lazy_timer import LazyAlarm
@@ -12,20 +13,29 @@ class Patience(LazyAlarm):
     """`with patience.until(deadline): await …` raises TimeoutError at the deadline. One such block at a time, in the
     task that made it."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        task = asyncio.current_task()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        task = asyncio.current_task(loop)
         assert task is not None
         self._task = task
+        self._clock = loop.time
         self._is_waiting = False
         self._deadline: float | None = None
+        self._notice: Callable[[], None] | None = None
         self._cancellings = 0
         """How often the task had been told to end before."""
         self._is_over = False
 
-    def until(self, deadline: float | None) -> Self:
-        """Set the limit, by the clock of the loop, of the block that begins; None lasts until `end`."""
+    def until(self, deadline: float) -> Self:
+        """Set the limit, by the clock of the loop, of the block that begins."""
         self._deadline = deadline
+        return self
+
+    def until_ended(self, *, notice_after: float, notice: Callable[[], None]) -> Self:
+        """The block that begins lasts until `end`; when it has lasted some seconds, or earlier, `notice` is called."""
+        self._deadline = None
+        self._notice = notice
+        self.within(notice_after)
         return self
 
     def end(self) -> None:
@@ -42,6 +52,7 @@ class Patience(LazyAlarm):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._is_waiting = False
+        self._notice = None
         if not self._is_over:
             return
         self._is_over = False
@@ -50,9 +61,13 @@ class Patience(LazyAlarm):
 
     def _ring(self) -> None:
         """An alarm that was set for an earlier block comes too early."""
-        if not self._is_waiting or self._deadline is None:
+        if not self._is_waiting:
             return
-        if asyncio.get_running_loop().time() < self._deadline:
+        if self._deadline is None:
+            notice, self._notice = self._notice, None
+            if notice is not None:
+                notice()
+        elif self._clock() < self._deadline:
             self.by(self._deadline)
         else:
             self.end()

@@ -154,16 +154,10 @@ class PlainStream(SocketStream, Joinable):
 
     def give_away(self, heir: Heir, watcher: Watcher) -> Given:
         self._heir = heir
-        given = Given(
-            connection=self._socket,
-            unsent=bytes(self._unsent),
-            is_drained=not self._may_read,
-            is_ending=self._is_ending,
-        )
+        given = Given(self._socket, bytes(self._unsent), not self._may_read, self._is_ending)
         self._readiness.hand_on(self._socket.fileno(), watcher)
         self._may_read = False
-        _wake(self._reading)
-        _wake(self._writing)
+        _wake(self._reading, self._writing)
         return given
 
     def _receive(self) -> bytes | None:
@@ -180,15 +174,12 @@ class PlainStream(SocketStream, Joinable):
             self._is_read_over = True
             self._close_when_over()
         elif data is None or (len(data) < CHUNK and not self._is_ending):  # there is no more, and we are told of more
-            self._await_reading()
+            if self._is_watched:
+                self._may_read = False
+                self._readiness.await_reading(self._socket.fileno())
+            else:
+                self._watch()
         return data
-
-    def _await_reading(self) -> None:
-        if self._is_watched:
-            self._may_read = False
-            self._readiness.await_reading(self._socket.fileno())
-        else:
-            self._watch()
 
     def _await_writing(self) -> None:
         if not self._is_watched:
@@ -253,8 +244,7 @@ class PlainStream(SocketStream, Joinable):
         self._unsent.clear()
         self._readiness.forget(self._socket.fileno(), is_closing=True)
         self._socket.close()
-        _wake(self._reading)
-        _wake(self._writing)
+        _wake(self._reading, self._writing)
 
     async def _wait_until(self, has_room: Callable[[], bool]) -> None:
         while not has_room():
@@ -286,9 +276,10 @@ def in_words(error: Exception | None) -> str:
     return "closed" if error is None else type(error).__name__
 
 
-def _wake(waiting: asyncio.Future[None] | None) -> None:
-    if waiting is not None and not waiting.done():
-        waiting.set_result(None)
+def _wake(*waiting: asyncio.Future[None] | None) -> None:
+    for one in waiting:
+        if one is not None and not one.done():
+            one.set_result(None)
 
 
 def _broken(error: OSError) -> StreamBroken:

@@ -81,7 +81,7 @@ class Flow:
         self.moved_at = monotonic()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Opened:
     """A target that was reached. Not frozen: to make one would take three times as long, for each connection."""
 
@@ -130,13 +130,8 @@ async def relay(near: ByteStream, far: ByteStream, *, limits: RelayLimits, flow:
 
 
 async def _join(near: Joinable, far: Joinable, *, limits: RelayLimits, ends_at: float, flow: Flow) -> None:
-    joint = Joint(
-        near,
-        far,
-        sent=flow.count_sent,
-        received=flow.count_received,
-        is_bulky=lambda: flow.sent + flow.received >= BULKY,
-    )
+    counts = (flow.count_sent, flow.count_received)
+    joint = Joint(near, far, counts, lambda: flow.sent + flow.received >= BULKY)
 
     end = _End(joint, limits, flow, ends_at)
     end.look()
@@ -144,7 +139,8 @@ async def _join(near: Joinable, far: Joinable, *, limits: RelayLimits, ends_at: 
         await joint.wait()
     finally:
         end.cancel()
-        await joint.end()
+        if not joint.is_gone:
+            await joint.end()
 
 
 class _End(LazyAlarm):

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from edge_wire.errors import EdgeError
-from edge_wire.lazy_timer import LazyAlarm
 from edge_wire.patience import Patience
 from edge_wire.proxies.read_ahead import ReadAhead
 from edge_wire.streams import ByteStream, Opened, relay
@@ -37,13 +36,18 @@ class ClientSlow(ClientGone):
 class ProxyClient:
     """One connection. Its context ends the client's stream in an orderly way; the owner aborts what is left of it."""
 
-    def __init__(self, stream: ByteStream, *, patience: timedelta) -> None:
+    def __init__(self, stream: ByteStream, patience: timedelta) -> None:
+        loop = asyncio.get_running_loop()
         self.incoming = ReadAhead(stream)
-        self._patience = Patience()
-        self._clock = asyncio.get_running_loop().time
+        self._patience = Patience(loop)
+        self._clock = loop.time
         self._seconds = patience.total_seconds()
         self._deadline = 0.0
         self._has_parted = False
+        self._is_opening = False
+        self._has_left = False
+        """While its target was dialled."""
+        self._early = b""
 
     async def __aenter__(self) -> Self:
         self.restart_deadline()
@@ -54,9 +58,8 @@ class ProxyClient:
         try:
             if self.incoming.has_begun:
                 await self.incoming.stop()
-            if not (
-                self._has_parted or isinstance(error, asyncio.CancelledError)
-            ):  # a port that stops waits for nobody
+            is_stopping = isinstance(error, asyncio.CancelledError)  # a port that stops waits for nobody
+            if not (self._has_parted or is_stopping):
                 await self.end()
         finally:
             self._patience.cancel()
@@ -104,23 +107,33 @@ class ProxyClient:
 
     async def wait_for(self, entering: Awaitable[Opened], *, early: bytes) -> Opened:
         """As `watching`, for what enters a context."""
-        departure = _Departure(self.incoming, self._patience, early)
-        departure.within(_WATCH_AFTER)
+        self._is_opening, self._has_left, self._early = True, False, early
         try:
-            with self._patience.until(None):
+            with self._patience.until_ended(notice_after=_WATCH_AFTER, notice=self._watch):
                 return await entering
         except TimeoutError:
-            if departure.is_noticed:
+            if self._has_left:
                 raise ClientGone from None
             raise
         finally:
-            departure.cancel()
+            self._is_opening = False
 
-    async def relay(self, opened: Opened, *, early: bytes) -> None:
+    def relay(self, opened: Opened, *, early: bytes) -> Awaitable[None]:
         """Let bytes flow, those first that the client sent too early; raises what `relay` raises."""
         self.incoming.keep(early)
         self._has_parted = True
-        await relay(self.incoming.plain, opened.stream, limits=opened.limits, flow=opened.flow)
+        return relay(self.incoming.plain, opened.stream, limits=opened.limits, flow=opened.flow)
+
+    def _watch(self) -> None:
+        self.incoming.begin_read().add_done_callback(self._judge)
+
+    def _judge(self, read: asyncio.Task[bytes]) -> None:
+        """Give up dialling for one that left; after that whoever leaves is noticed by others."""
+        if not self._is_opening or read.cancelled():
+            return
+        if read.exception() or not (read.result() or self._early):
+            self._has_left = True
+            self._patience.end()
 
     async def _until(self, deadline: float, work: Awaitable[T]) -> T:
         try:
@@ -139,33 +152,6 @@ class ProxyClient:
 
     def _from_now(self, at_most: float = math.inf) -> float:
         return self._clock() + min(self._seconds, at_most)
-
-
-class _Departure(LazyAlarm):
-    """Notices that a client leaves while its target is dialled, and ends the patience for that."""
-
-    def __init__(self, incoming: ReadAhead, patience: Patience, early: bytes) -> None:
-        super().__init__()
-        self._incoming = incoming
-        self._patience = patience
-        self._early = early
-        self._is_over = False
-        self.is_noticed = False
-
-    def cancel(self) -> None:
-        """The opening is over: whoever leaves from now on is noticed by others."""
-        super().cancel()
-        self._is_over = True
-
-    def _ring(self) -> None:
-        self._incoming.begin_read().add_done_callback(self._judge)
-
-    def _judge(self, read: asyncio.Task[bytes]) -> None:
-        if self._is_over or read.cancelled():
-            return
-        if read.exception() or not (read.result() or self._early):
-            self.is_noticed = True
-            self._patience.end()
 
 
 class Watching:

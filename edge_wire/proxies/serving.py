@@ -23,13 +23,13 @@ async def serve_http(
     stream: ByteStream, gate: ProxyGate[RouteT], *, pseudonym: str, handshake_timeout: timedelta
 ) -> None:
     """Serve an HTTP proxy's client until it leaves; `pseudonym` is what this proxy calls itself in `Via`."""
-    async with ProxyClient(stream, patience=handshake_timeout) as client:
+    async with ProxyClient(stream, handshake_timeout) as client:
         await HttpPort(client, gate, pseudonym=pseudonym).serve()
 
 
 async def serve_socks5(stream: ByteStream, gate: ProxyGate[RouteT], *, handshake_timeout: timedelta) -> None:
     """Serve a SOCKS5 client and its one tunnel."""
-    async with ProxyClient(stream, patience=handshake_timeout) as client:
+    async with ProxyClient(stream, handshake_timeout) as client:
         await SocksPort(client, gate).serve_socks5()
 
 
@@ -42,7 +42,7 @@ async def serve_any(
     pages: Mapping[str, Answer] = MappingProxyType({}),
 ) -> None:
     """Serve a client of any of these protocols; `pages` are what it may ask of the port itself, by path."""
-    async with ProxyClient(stream, patience=handshake_timeout) as client:
+    async with ProxyClient(stream, handshake_timeout) as client:
         first = await client.read()
         if first.startswith(bytes([socks5.VERSION])):
             await SocksPort(client, gate).serve_socks5(first)

@@ -46,7 +46,7 @@ class Login:
     """The client brought none, and gets no answer to it."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Connect:
     """Dial, and send `connected(peer)` or `failed(error)`; what follows the request is in `Socks5Handshake.rest`."""
 
@@ -162,7 +162,7 @@ def failed(error: EdgeError) -> bytes:
 def _event_of_request(request: bytes) -> Event:
     if request[1] != _CONNECT:
         return Refuse(_reply(Socks5Reply.COMMAND_NOT_SUPPORTED))
-    return Connect(host=_host(request[3], request[4:-2]), port=int.from_bytes(request[-2:]))
+    return Connect(_host(request[3], request[4:-2]), int.from_bytes(request[-2:]))
 
 
 def _host(kind: int, address: bytes) -> str:

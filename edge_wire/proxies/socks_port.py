@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic
 
 from edge_wire.errors import EdgeError, Unauthenticated
@@ -10,6 +10,8 @@ from edge_wire.proxies import socks4, socks5
 from edge_wire.proxies.client import ProxyClient
 from edge_wire.proxies.gate import ProxyGate, RouteT
 from edge_wire.targets import parse_target
+
+_Event = socks5.Login | socks5.Connect | socks5.Refuse
 
 
 class SocksPort(Generic[RouteT]):
@@ -23,19 +25,20 @@ class SocksPort(Generic[RouteT]):
         """Serve a client of which `first` was read already."""
         handshake = socks5.Socks5Handshake(needs_password=self._gate.needs_password)
         handshake.receive(first)
-        login = await self._next_decision(handshake)
+        login = await self._next_event(handshake)
         if not isinstance(login, socks5.Login):
+            await self._end_behind(login)
             return
         try:
             route = await self._gate.admit(login.user, login.password)
         except EdgeError as error:
             await self._turn_away(handshake, login, error)
             return
-        request = await self._next_decision(handshake, b"" if login.is_anonymous else socks5.login_accepted())
-        if isinstance(request, socks5.Connect):
-            await self._tunnel(
-                route, request.host, request.port, handshake.rest, answers=(socks5.connected, socks5.failed)
-            )
+        request = await self._next_event(handshake, b"" if login.is_anonymous else socks5.login_accepted())
+        if not isinstance(request, socks5.Connect):
+            await self._end_behind(request)
+            return
+        await self._tunnel(route, request.host, request.port, handshake.rest, answers=(socks5.connected, socks5.failed))
 
     async def serve_socks4(self, first: bytes = b"") -> None:
         """As `serve_socks5`; a password can only be empty."""
@@ -58,21 +61,16 @@ class SocksPort(Generic[RouteT]):
         answers = (lambda _peer: socks4.granted(), lambda _error: socks4.rejected())
         await self._tunnel(route, request.host, request.port, handshake.rest, answers=answers)
 
-    async def _next_decision(
-        self, handshake: socks5.Socks5Handshake, answer: bytes = b""
-    ) -> socks5.Login | socks5.Connect | None:
-        """Answer, and go on until something is to be decided; None when the connection is over."""
-        event = await self._client.in_time(self._talk(handshake, answer))
-        if not isinstance(event, socks5.Refuse):
-            return event
-        if event.data:
-            await self._client.part(event.data)
-        return None
+    def _next_event(self, handshake: socks5.Socks5Handshake, answer: bytes = b"") -> Awaitable[_Event | None]:
+        """Answer, and go on until something is to be decided or refused; None when the client has ended."""
+        return self._client.in_time(self._talk(handshake, answer))
 
-    async def _talk(
-        self, handshake: socks5.Socks5Handshake, answer: bytes
-    ) -> socks5.Login | socks5.Connect | socks5.Refuse | None:
-        """Answer and read up to what is not only that; None when the client has ended."""
+    async def _end_behind(self, event: _Event | None) -> None:
+        """It is over, maybe with an answer."""
+        if isinstance(event, socks5.Refuse) and event.data:
+            await self._client.part(event.data)
+
+    async def _talk(self, handshake: socks5.Socks5Handshake, answer: bytes) -> _Event | None:
         if answer:
             await self._client.incoming.write(answer)
         while True:
@@ -90,8 +88,12 @@ class SocksPort(Generic[RouteT]):
         """Who brought no login awaits the first answer of ours to the request."""
         if not login.is_anonymous:
             await self._client.part(socks5.login_refused())
-        elif await self._next_decision(handshake):
+            return
+        event = await self._next_event(handshake)
+        if isinstance(event, socks5.Connect):
             await self._client.part(socks5.failed(error))
+        else:
+            await self._end_behind(event)
 
     async def _tunnel(
         self,

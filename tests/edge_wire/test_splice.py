@@ -214,7 +214,7 @@ async def test_what_is_given_up_before_the_thread_has_it_is_reset_too() -> None:
     async with a_pair() as (client, near), a_pair() as (far, server):
         assert isinstance(near, PlainStream)
         assert isinstance(far, PlainStream)
-        joint = Joint(near, far, sent=lambda _size: None, received=lambda _size: None, is_bulky=lambda: True)
+        joint = Joint(near, far, (lambda _size: None, lambda _size: None), lambda: True)
         assert joint.is_spliced
         near.abort()
         with pytest.raises(StreamBroken):
