@@ -44,25 +44,9 @@ class Joinable:
         """Have it watched. Raises EdgeError."""
 
     @abstractmethod
-    def give_away(self, heir: Heir, watcher: Watcher) -> Given:
-        """Let go of the connection, which has this watcher from now on; `close_write` and `abort` are the heir's, and
-        the rest fails."""
-
-
-class Heir:
-    """One of the two connections of a joint, for the stream that gave it away."""
-
-    def __init__(self, joint: Joint, side: int) -> None:
-        self.joint = joint
-        self._side = side
-
-    def close_write(self) -> None:
-        """End the direction towards this connection; what still comes for it breaks the joint."""
-        self.joint.close_write(self._side)
-
-    def abort(self, failure: EdgeError | None) -> None:
-        """Reset both connections, if they have not ended."""
-        self.joint.abort(failure)
+    def give_away(self, joint: Joint, side: int, watcher: Watcher) -> Given:
+        """Let go of the connection, which has this watcher from now on and is this side of the joint: `close_write` and
+        `abort` are the joint's, and the rest fails."""
 
 
 class Joint:
@@ -84,8 +68,8 @@ class Joint:
         self._failure: EdgeError | None = None
         near.prepare()
         far.prepare()
-        ours = near.give_away(Heir(self, NEAR), partial(self._changed, NEAR))
-        theirs = far.give_away(Heir(self, FAR), partial(self._changed, FAR))
+        ours = near.give_away(self, NEAR, partial(self._changed, NEAR))
+        theirs = far.give_away(self, FAR, partial(self._changed, FAR))
         self._job = Job(ours, theirs, counts, self._ended)
         self._serve()
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 from edge_wire.errors import EdgeError, StreamBroken
-from edge_wire.joint import Heir, Joinable
-from edge_wire.moving import Given, reset_on_close
+from edge_wire.joint import Joinable, Joint
+from edge_wire.moving import NEAR, Given, reset_on_close
 from edge_wire.names import host_and_port
 from edge_wire.readiness import ENDING, READABLE, WRITABLE, Watcher, readiness
 from edge_wire.streams import CHUNK
@@ -70,7 +70,9 @@ class PlainStream(SocketStream, Joinable):
         self._is_closed = False
         self._unsent = bytearray()
         self._failure: EdgeError | None = None
-        self._heir: Heir | None = None
+        self._joint: Joint | None = None
+        """What the connection was given to."""
+        self._side = NEAR
         self._reading: asyncio.Future[None] | None = None
         self._writing: asyncio.Future[None] | None = None
 
@@ -91,7 +93,7 @@ class PlainStream(SocketStream, Joinable):
                 data = self._receive()
                 if data is not None:
                     return data
-            elif self._failure is not None or self._heir is not None:
+            elif self._failure is not None or self._joint is not None:
                 raise self._reason()
             else:
                 self._reading = self._loop.create_future()
@@ -99,7 +101,7 @@ class PlainStream(SocketStream, Joinable):
         return b""
 
     async def write(self, data: bytes) -> None:
-        if self._is_write_over or self._failure is not None or self._heir is not None:
+        if self._is_write_over or self._failure is not None or self._joint is not None:
             raise self._reason()
         if self._unsent:
             self._unsent += data
@@ -110,8 +112,8 @@ class PlainStream(SocketStream, Joinable):
             await self._wait_until(lambda: len(self._unsent) <= _UNSENT // 4)
 
     async def close_write(self) -> None:
-        if self._heir is not None:
-            self._heir.close_write()
+        if self._joint is not None:
+            self._joint.close_write(self._side)
             return
         if self._is_write_over:
             return
@@ -124,8 +126,8 @@ class PlainStream(SocketStream, Joinable):
             self._shut_down()
 
     def abort(self, failure: EdgeError | None = None) -> None:
-        if self._heir is not None:
-            self._heir.abort(failure)
+        if self._joint is not None:
+            self._joint.abort(failure)
             return
         if not self._is_closed:
             self._failure = self._failure or failure or StreamBroken("the connection was given up")
@@ -146,14 +148,14 @@ class PlainStream(SocketStream, Joinable):
 
     @property
     def is_joinable(self) -> bool:
-        return self._failure is None and self._heir is None and not self._is_closed
+        return self._failure is None and self._joint is None and not self._is_closed
 
     def prepare(self) -> None:
         if not self._is_watched:
             self._watch()
 
-    def give_away(self, heir: Heir, watcher: Watcher) -> Given:
-        self._heir = heir
+    def give_away(self, joint: Joint, side: int, watcher: Watcher) -> Given:
+        self._joint, self._side = joint, side
         given = Given(self._socket, bytes(self._unsent), not self._may_read, self._is_ending)
         self._readiness.hand_on(self._socket.fileno(), watcher)
         self._may_read = False
@@ -250,14 +252,14 @@ class PlainStream(SocketStream, Joinable):
         while not has_room():
             self._writing = self._loop.create_future()
             await self._writing
-            if self._failure is not None or self._heir is not None:
+            if self._failure is not None or self._joint is not None:
                 raise self._reason()
 
     def _reason(self) -> EdgeError:
         """Why nothing can be read or written any more."""
         if self._failure is not None:
             return self._failure
-        if self._heir is not None:
+        if self._joint is not None:
             return StreamBroken("the connection was given away")
         return StreamBroken("our side of the connection has ended")
 

@@ -64,7 +64,7 @@ class Socks5Handshake:
 
     def __init__(self, *, needs_password: bool) -> None:
         self._needs_password = needs_password
-        self._buffer = bytearray()
+        self._buffer = b""
         self._step = Socks5Handshake._read_greeting
         """No bound method, which would hold what holds it."""
 
@@ -79,7 +79,7 @@ class Socks5Handshake:
     @property
     def rest(self) -> bytes:
         """What came behind what was read so far."""
-        return bytes(self._buffer)
+        return self._buffer
 
     def _read_greeting(self) -> Event | None:
         if self._buffer and self._buffer[0] != VERSION:
@@ -107,7 +107,7 @@ class Socks5Handshake:
         if len(buffer) < 2 or len(buffer) < 3 + buffer[1] or len(buffer) < 3 + buffer[1] + buffer[2 + buffer[1]]:
             return None
         user = self._take(2 + buffer[1])[2:]
-        password = self._take(1 + buffer[0])[1:]
+        password = self._take(1 + self._buffer[0])[1:]
         self._step = Socks5Handshake._read_request
         try:
             return Login(user=user.decode(), password=password.decode(), is_anonymous=False)
@@ -128,8 +128,7 @@ class Socks5Handshake:
         return _event_of_request(self._take(length))
 
     def _take(self, size: int) -> bytes:
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
         return taken
 
 

@@ -53,8 +53,8 @@ class Joined:
     @property
     def is_spliced(self) -> bool:
         """Whether the kernel has taken over."""
-        heirs = [stream._heir for stream in (self.near, self.far) if isinstance(stream, PlainStream)]
-        return any(heir is not None and heir.joint.is_spliced for heir in heirs)
+        joints = [stream._joint for stream in (self.near, self.far) if isinstance(stream, PlainStream)]
+        return any(joint is not None and joint.is_spliced for joint in joints)
 
 
 @asynccontextmanager
