@@ -164,6 +164,8 @@ class Job:
         with an error they have been reset."""
         self.there = Direction(near, far, counts[0])
         self.back = Direction(far, near, counts[1])
+        self._served_by = (self.there, self.back), (self.back, self.there)
+        """By side: the direction that reads its socket, and the one that writes to it."""
         self.sockets = (near.connection, far.connection)
         self.is_given_up = False
         self.is_over = False
@@ -175,7 +177,7 @@ class Job:
 
     def changed(self, side: int, events: int) -> None:
         """The kernel has something for one of the sockets."""
-        reading, writing = (self.there, self.back) if side == NEAR else (self.back, self.there)
+        reading, writing = self._served_by[side]
         if events & READABLE:
             reading.is_awake = not reading.is_over
             if events & ENDING:
@@ -190,10 +192,10 @@ class Job:
         there, back = self.there, self.back
         if there.is_awake:
             there.move() if pipes is None else there.splice(pipes)
-        back.is_last = there.is_over
+            back.is_last = there.is_over
         if back.is_awake:
             back.move() if pipes is None else back.splice(pipes)
-        there.is_last = back.is_over
+            there.is_last = back.is_over
         self.is_over = there.is_last and back.is_last
         self.is_stuck = there.is_stuck or back.is_stuck
         has_more = there.is_awake or back.is_awake

@@ -159,7 +159,8 @@ class PlainStream(SocketStream, Joinable):
         given = Given(self._socket, bytes(self._unsent), not self._may_read, self._is_ending)
         self._readiness.hand_on(self._socket.fileno(), watcher)
         self._may_read = False
-        _wake(self._reading, self._writing)
+        _wake(self._reading)
+        _wake(self._writing)
         return given
 
     def _receive(self) -> bytes | None:
@@ -246,7 +247,8 @@ class PlainStream(SocketStream, Joinable):
         self._unsent.clear()
         self._readiness.forget(self._socket.fileno(), is_closing=True)
         self._socket.close()
-        _wake(self._reading, self._writing)
+        _wake(self._reading)
+        _wake(self._writing)
 
     async def _wait_until(self, has_room: Callable[[], bool]) -> None:
         while not has_room():
@@ -278,10 +280,9 @@ def in_words(error: Exception | None) -> str:
     return "closed" if error is None else type(error).__name__
 
 
-def _wake(*waiting: asyncio.Future[None] | None) -> None:
-    for one in waiting:
-        if one is not None and not one.done():
-            one.set_result(None)
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
 
 
 def _broken(error: OSError) -> StreamBroken:

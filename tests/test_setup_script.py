@@ -6,8 +6,8 @@ The real installation is what CI begins with.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,8 @@ class Checkout:
 
     path: Path
     programs: Path
+    elsewhere: Sequence[str] = ()
+    """More directories with programs."""
 
     def add_program(self, name: str, text: str = "#!/bin/bash\n") -> None:
         (self.programs / name).write_text(text.replace("CHECKOUT", str(self.path)))
@@ -86,7 +88,7 @@ class Checkout:
     def start(self, *argv: str, user: str | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [self.path / argv[0], *argv[1:]],
-            env={"PATH": str(self.programs), "HOME": "/nonexistent"},
+            env={"PATH": ":".join([str(self.programs), *self.elsewhere]), "HOME": "/nonexistent"},
             user=user,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -206,6 +208,17 @@ def test_a_moved_checkout_gets_a_new_venv(complete: Checkout) -> None:
     moved.add_program("python3", PYTHON)
     moved.run("scripts/setup", "run")
     assert moved.take_log() == ["venv", "pip .[cli,server]"]
+
+
+def test_the_distributions_python_is_preferred_to_one_that_comes_first(complete: Checkout) -> None:
+    distribution = complete.path.with_name("distribution")
+    distribution.mkdir()
+    program = distribution / "python3"
+    program.write_text(PYTHON.replace("3.11.0", "3.11.99").replace("CHECKOUT", str(complete.path)))
+    program.chmod(0o755)
+    _, stdout, _ = replace(complete, elsewhere=[f"/usr/bin/../..{distribution}"]).run("scripts/setup", "run")
+    assert "making .venv with Python 3.11.99\n" in stdout
+    assert complete.take_log() == ["venv", "pip .[cli,server]"]
 
 
 def test_a_system_without_a_usable_python_is_told_which_packages_bring_one(checkout: Checkout) -> None:

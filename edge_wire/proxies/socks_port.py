@@ -75,14 +75,15 @@ class SocksPort(Generic[RouteT]):
             await self._client.incoming.write(answer)
         while True:
             event = handshake.next_event()
-            if isinstance(event, socks5.Send):
-                await self._client.incoming.write(event.data)
-            elif event is not None:
-                return event
-            elif data := await self._client.incoming.read():
+            if event is None:
+                data = await self._client.incoming.read()
+                if not data:
+                    return None
                 handshake.receive(data)
+            elif isinstance(event, socks5.Send):
+                await self._client.incoming.write(event.data)
             else:
-                return None
+                return event
 
     async def _turn_away(self, handshake: socks5.Socks5Handshake, login: socks5.Login, error: EdgeError) -> None:
         """Who brought no login awaits the first answer of ours to the request."""
