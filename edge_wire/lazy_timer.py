@@ -48,19 +48,19 @@ class LazyAlarm(ABC):
         """Ring at this time of the loop's clock, or earlier."""
         if at >= self._rings_at:
             return
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        if self._parts is None:
+            self._parts = _of_loops.of(loop)
         if self._part is not None:
             del self._part[self]
         due = int(at * _PER_SECOND) + 1
         self._rings_at = due / _PER_SECOND
-        parts = self._parts
-        if parts is None:
-            if self._loop is None:
-                self._loop = asyncio.get_running_loop()
-            parts = self._parts = _of_loops.of(self._loop)
-        part = parts.get(due)
+        part = self._parts.get(due)
         if part is None:
-            part = parts[due] = {}
-            asyncio.get_running_loop().call_at(self._rings_at, _expire, parts, due)
+            part = self._parts[due] = {}
+            loop.call_at(self._rings_at, _expire, self._parts, due)
         self._part = part
         part[self] = None
 

@@ -150,8 +150,16 @@ class Listener:
     async def _attend(self, connection: socket.socket, place: Any) -> None:
         self._unattended.remove(connection)
         try:
-            connection.setblocking(False)
-            stream = PlainStream(connection, place) if self._tls is None else await _secured(connection, self._tls)
+            try:
+                connection.setblocking(False)
+                stream: SocketStream
+                if self._tls is None:
+                    stream = PlainStream(connection, place)
+                else:
+                    stream = await secure(connection, self._tls, server_name=None)
+            except OSError as error:
+                connection.close()
+                raise StreamBroken(f"the connection came to nothing ({in_words(error)})") from None
             try:
                 await self._serve(stream)
             finally:
@@ -160,13 +168,6 @@ class Listener:
             log.debug("a connection ended: %s", error.message, extra={"code": error.code})
         finally:
             self._open -= 1
-
-
-async def _secured(connection: socket.socket, tls: ssl.SSLContext) -> SocketStream:
-    try:
-        return await secure(connection, tls, server_name=None)
-    except OSError as error:
-        raise StreamBroken(f"the connection came to nothing ({in_words(error)})") from None
 
 
 class _ListeningSocket(socket.socket):

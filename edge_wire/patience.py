@@ -22,6 +22,7 @@ class Patience(LazyAlarm):
         self._is_waiting = False
         self._deadline: float | None = None
         self._notice: Callable[[], None] | None = None
+        self._notice_at = 0.0
         self._cancellings = 0
         """How often the task had been told to end before."""
         self._is_over = False
@@ -32,10 +33,11 @@ class Patience(LazyAlarm):
         return self
 
     def until_ended(self, *, notice_after: float, notice: Callable[[], None]) -> Self:
-        """The block that begins lasts until `end`; when it has lasted some seconds, or earlier, `notice` is called."""
+        """The block that begins lasts until `end`; once it has lasted some seconds, `notice` is called."""
         self._deadline = None
         self._notice = notice
-        self.within(notice_after)
+        self._notice_at = self._clock() + notice_after
+        self.by(self._notice_at)
         return self
 
     def end(self) -> None:
@@ -63,11 +65,11 @@ class Patience(LazyAlarm):
         """An alarm that was set for an earlier block comes too early."""
         if not self._is_waiting:
             return
-        if self._deadline is None:
-            notice, self._notice = self._notice, None
-            if notice is not None:
-                notice()
-        elif self._clock() < self._deadline:
-            self.by(self._deadline)
-        else:
+        due = self._notice_at if self._deadline is None else self._deadline
+        if self._clock() < due:
+            self.by(due)
+        elif self._deadline is not None:
             self.end()
+        elif self._notice is not None:
+            self._notice()
+            self._notice = None

@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -44,6 +45,7 @@ class ProxyClient:
         self._seconds = patience.total_seconds()
         self._deadline = 0.0
         self._has_parted = False
+        self._openings = 0
         self._is_opening = False
         self._has_left = False
         """While its target was dialled."""
@@ -107,6 +109,7 @@ class ProxyClient:
 
     async def wait_for(self, entering: Awaitable[Opened], *, early: bytes) -> Opened:
         """As `watching`, for what enters a context."""
+        self._openings += 1
         self._is_opening, self._has_left, self._early = True, False, early
         try:
             with self._patience.until_ended(notice_after=_WATCH_AFTER, notice=self._watch):
@@ -125,11 +128,11 @@ class ProxyClient:
         return relay(self.incoming.plain, opened.stream, limits=opened.limits, flow=opened.flow)
 
     def _watch(self) -> None:
-        self.incoming.begin_read().add_done_callback(self._judge)
+        self.incoming.begin_read().add_done_callback(partial(self._judge, self._openings))
 
-    def _judge(self, read: asyncio.Task[bytes]) -> None:
-        """Give up dialling for one that left; after that whoever leaves is noticed by others."""
-        if not self._is_opening or read.cancelled():
+    def _judge(self, opening: int, read: asyncio.Task[bytes]) -> None:
+        """Give up dialling for one that left; once the opening is over, whoever leaves is noticed by others."""
+        if not self._is_opening or opening != self._openings or read.cancelled():
             return
         if read.exception() or not (read.result() or self._early):
             self._has_left = True

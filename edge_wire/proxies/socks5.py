@@ -20,6 +20,8 @@ _CONNECT = 1
 _IPV4, _DOMAIN, _IPV6 = 1, 3, 4
 _ADDRESS_LENGTHS = {_IPV4: 4, _DOMAIN: 1, _IPV6: 16}
 """Of a domain it is the length of its length."""
+_PLACE_LIMIT = 64
+"""Characters of `[address]:port`. Nodes say where they are connected, and may say anything."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,13 @@ def login_refused() -> bytes:
     return bytes([_PASSWORD_VERSION, 1])
 
 
-@lru_cache(maxsize=1024)  # the same few are asked for again and again
 def connected(peer: str) -> bytes:
     """The answer to a request whose target answered at `peer`, which may be "" or any text."""
+    return _connected(peer) if len(peer) <= _PLACE_LIMIT else _reply(Socks5Reply.SUCCEEDED)
+
+
+@lru_cache(maxsize=1024)  # the same few are asked for again and again
+def _connected(peer: str) -> bytes:
     host, _, port = peer.rpartition(":")
     kind, family = (_IPV6, AF_INET6) if host.startswith("[") else (_IPV4, AF_INET)
     try:

@@ -33,7 +33,8 @@ FUZZED_INPUTS = 20_000
     ],
 )
 def test_an_address_in_any_spelling_becomes_that_address(spelling: str, address: str) -> None:
-    assert parse_target(spelling, 80) == Target(host=address, port=80, address=ip_address(address))
+    target = parse_target(spelling, 80)
+    assert (target, target.address) == (Target(host=address, port=80, address=None), ip_address(address))
 
 
 def test_a_name_becomes_lower_case_without_the_dot_at_its_end() -> None:

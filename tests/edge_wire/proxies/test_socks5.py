@@ -16,6 +16,7 @@ from edge_wire.errors import (
     TargetTimedOut,
     TargetUnreachable,
 )
+from edge_wire.proxies import socks5
 from edge_wire.proxies.socks5 import (
     Connect,
     Event,
@@ -145,10 +146,18 @@ def test_a_handshake_byte_by_byte_is_the_same() -> None:
         ("", b"\5\0\0\1" + bytes(6)),
         ("printer.lan:80", b"\5\0\0\1" + bytes(6)),
         ("anything\r\n", b"\5\0\0\1" + bytes(6)),
+        ("x" * 1_000_000, b"\5\0\0\1" + bytes(6)),
     ],
+    ids=["ipv4", "ipv6", "nothing", "name", "anything", "endless"],
 )
 def test_success_names_the_peer_when_it_is_known(peer: str, reply: bytes) -> None:
     assert connected(peer) == reply
+
+
+def test_what_a_node_says_without_end_is_not_kept() -> None:
+    kept = socks5._connected.cache_info().currsize
+    connected("y" * 1_000_000)
+    assert socks5._connected.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize(
