@@ -62,8 +62,7 @@ class Joint:
         self._splicer: Splicer | None = None
         self._loop = asyncio.get_running_loop()
         self._readiness = readiness(self._loop)
-        self.is_gone = False
-        """Both sockets are closed."""
+        self._is_gone = False
         self._waiting: asyncio.Future[None] | None = None
         self._failure: EdgeError | None = None
         near.prepare()
@@ -83,7 +82,7 @@ class Joint:
 
         Raises what broke them; then both connections have been reset.
         """
-        while not self.is_gone:
+        while not self._is_gone:
             self._waiting = self._loop.create_future()
             await self._waiting
         if self._failure is not None:
@@ -91,21 +90,22 @@ class Joint:
 
     async def end(self) -> None:
         """Reset both connections, if they have not ended, and wait until both sockets are closed."""
-        self.abort(None)
-        with suppress(EdgeError):
-            await self.wait()
+        if not self._is_gone:
+            self.abort(None)
+            with suppress(EdgeError):
+                await self.wait()
 
     def close_write(self, side: int) -> None:
         """End the direction towards one side."""
         if self._splicer is not None:
             self._splicer.close_write(self._job, self._job.sockets[side])
-        elif not self.is_gone:
+        elif not self._is_gone:
             with suppress(OSError):
                 self._job.sockets[side].shutdown(socket.SHUT_WR)
 
     def abort(self, failure: EdgeError | None) -> None:
         """Reset both connections, if they have not ended."""
-        if self.is_gone:
+        if self._is_gone:
             return
         self._failure = self._failure or failure or StreamBroken("the connection was given up")
         if self._splicer is not None:
@@ -119,7 +119,7 @@ class Joint:
         self._serve()
 
     def _serve(self) -> None:
-        if self.is_gone or self._splicer is not None:
+        if self._is_gone or self._splicer is not None:
             return
         try:
             has_more = self._job.move(None)
@@ -173,7 +173,7 @@ class Joint:
     def _end(self, error: OSError | None) -> None:
         if error is not None and self._failure is None:
             self._failure = StreamBroken(f"the connection broke ({error.strerror})")
-        self.is_gone = True
+        self._is_gone = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 

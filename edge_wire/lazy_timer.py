@@ -27,12 +27,14 @@ class LazyAlarm(ABC):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Without a loop it is that of the first use."""
-        self._loop = loop
+        self._loop: asyncio.AbstractEventLoop | None = None
         """Kept: to ask which one runs is a system call each time."""
-        self._parts: _Parts | None = None
+        self._parts: _Parts
         self._part: dict[LazyAlarm, None] | None = None
         """The alarms that are due together with this one."""
         self._rings_at = math.inf
+        if loop is not None:
+            self._settle(loop)
 
     @abstractmethod
     def _ring(self) -> None:
@@ -40,19 +42,14 @@ class LazyAlarm(ABC):
 
     def within(self, seconds: float) -> None:
         """Ring after so many seconds, or earlier."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        self.by(self._loop.time() + seconds)
+        loop = self._loop or self._settle(asyncio.get_running_loop())
+        self.by(loop.time() + seconds)
 
     def by(self, at: float) -> None:
         """Ring at this time of the loop's clock, or earlier."""
         if at >= self._rings_at:
             return
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        if self._parts is None:
-            self._parts = _of_loops.of(loop)
+        loop = self._loop or self._settle(asyncio.get_running_loop())
         if self._part is not None:
             del self._part[self]
         due = int(at * _PER_SECOND) + 1
@@ -77,6 +74,11 @@ class LazyAlarm(ABC):
         self._rings_at = math.inf
         self._ring()
 
+    def _settle(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+        self._loop = loop
+        self._parts = _of_loops.of(loop)
+        return loop
+
 
 class LazyTimer(LazyAlarm):
     """Calls somebody."""
@@ -92,11 +94,7 @@ class LazyTimer(LazyAlarm):
 _Parts = dict[int, dict[LazyAlarm, None]]
 
 
-def _no_parts(_loop: asyncio.AbstractEventLoop) -> _Parts:
-    return {}
-
-
-_of_loops = PerLoop(_no_parts)
+_of_loops: PerLoop[_Parts] = PerLoop(lambda _loop: {})
 
 
 def _expire(parts: _Parts, due: int) -> None:

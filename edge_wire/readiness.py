@@ -60,11 +60,7 @@ def readiness(loop: asyncio.AbstractEventLoop) -> Readiness:
     return _of_loops.of(loop)
 
 
-def _make(loop: asyncio.AbstractEventLoop) -> Readiness:
-    return _Edges(loop) if IS_EDGE_TRIGGERED else _Levels()
-
-
-_of_loops = PerLoop(_make)
+_of_loops: PerLoop[Readiness] = PerLoop(lambda loop: _Edges(loop) if IS_EDGE_TRIGGERED else _Levels())
 
 
 class _Edges:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Awaitable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -45,11 +44,6 @@ class ProxyClient:
         self._seconds = patience.total_seconds()
         self._deadline = 0.0
         self._has_parted = False
-        self._openings = 0
-        self._is_opening = False
-        self._has_left = False
-        """While its target was dialled."""
-        self._early = b""
 
     async def __aenter__(self) -> Self:
         self.restart_deadline()
@@ -58,10 +52,8 @@ class ProxyClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """Swallows what came of the client or of a stream: whoever had to know it was told by then."""
         try:
-            if self.incoming.has_begun:
-                await self.incoming.stop()
-            is_stopping = isinstance(error, asyncio.CancelledError)  # a port that stops waits for nobody
-            if not (self._has_parted or is_stopping):
+            await self.incoming.stop()
+            if not isinstance(error, asyncio.CancelledError):  # a port that stops waits for nobody
                 await self.end()
         finally:
             self._patience.cancel()
@@ -109,34 +101,33 @@ class ProxyClient:
 
     async def wait_for(self, entering: Awaitable[Opened], *, early: bytes) -> Opened:
         """As `watching`, for what enters a context."""
-        self._openings += 1
-        self._is_opening, self._has_left, self._early = True, False, early
+        has_left = False
+
+        def judge(read: asyncio.Task[bytes]) -> None:
+            nonlocal has_left
+            if is_opening and not read.cancelled() and (read.exception() or not (read.result() or early)):
+                has_left = True
+                self._patience.end()
+
+        def watch() -> None:
+            self.incoming.begin_read().add_done_callback(judge)
+
+        is_opening = True
         try:
-            with self._patience.until_ended(notice_after=_WATCH_AFTER, notice=self._watch):
+            with self._patience.until_ended(notice_after=_WATCH_AFTER, notice=watch):
                 return await entering
         except TimeoutError:
-            if self._has_left:
+            if has_left:
                 raise ClientGone from None
             raise
         finally:
-            self._is_opening = False
+            is_opening = False
 
     def relay(self, opened: Opened, *, early: bytes) -> Awaitable[None]:
         """Let bytes flow, those first that the client sent too early; raises what `relay` raises."""
         self.incoming.keep(early)
         self._has_parted = True
         return relay(self.incoming.plain, opened.stream, limits=opened.limits, flow=opened.flow)
-
-    def _watch(self) -> None:
-        self.incoming.begin_read().add_done_callback(partial(self._judge, self._openings))
-
-    def _judge(self, opening: int, read: asyncio.Task[bytes]) -> None:
-        """Give up dialling for one that left; once the opening is over, whoever leaves is noticed by others."""
-        if not self._is_opening or opening != self._openings or read.cancelled():
-            return
-        if read.exception() or not (read.result() or self._early):
-            self._has_left = True
-            self._patience.end()
 
     async def _until(self, deadline: float, work: Awaitable[T]) -> T:
         try:

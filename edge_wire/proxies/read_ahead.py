@@ -60,11 +60,6 @@ class ReadAhead:
         begun, self._begun = self._begun, None
         return begun.result()
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is a read to stop."""
-        return self._begun is not None
-
     async def stop(self) -> None:
         """End the read that was begun, for good; the stream itself stays as it is."""
         if self._begun is not None:

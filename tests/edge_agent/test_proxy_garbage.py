@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +14,9 @@ from edge_agent.proxies import Proxies, ProxySettings
 from edge_wire.egress import EgressPolicy
 from edge_wire.egress_rules import parse_rule
 from edge_wire.listener import ListenAddress
+from tests.bench.relays.ways import Step, Way, socks5
 from tests.support.eventually import eventually
+from tests.support.proxy_clients import ESTABLISHED
 from tests.support.services import a_service, echo
 
 PASSWORD = "a-password-of-the-agent"
@@ -30,29 +31,23 @@ class Site:
         self.proxies = proxies
         self.target = target
 
-    def by_socks5(self) -> None:
+    def by_socks5(self) -> Way:
         assert self.proxies.socks5 is not None
-        place = b"\x01" + socket.inet_aton("127.0.0.1") + self.target.to_bytes(2, "big")
-        login = b"\x01\x01_" + bytes([len(PASSWORD)]) + PASSWORD.encode()
-        converse(self.proxies.socks5.port, (b"\x05\x01\x02", 2), (login, 2), (b"\x05\x01\x00" + place, 10), (b"x", 1))
+        return Way(port=self.proxies.socks5.port, steps=socks5(self.target, user="_", password=PASSWORD))
 
-    def by_http(self) -> None:
+    def by_http(self) -> Way:
         assert self.proxies.http is not None
         login = b64encode(f"_:{PASSWORD}".encode()).decode()
         head = f"CONNECT 127.0.0.1:{self.target} HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic {login}\r\n\r\n"
-        answer = b"HTTP/1.1 200 Connection established\r\n\r\n"
-        converse(self.proxies.http.port, (head.encode(), len(answer)), (b"x", 1))
+        step = Step(say=head.encode().hex(), hear=ESTABLISHED.hex(), size=len(ESTABLISHED))
+        return Way(port=self.proxies.http.port, steps=[step])
 
 
-def converse(port: int, *steps: tuple[bytes, int]) -> None:
-    """Say and hear, by a socket that blocks: what a client would leave behind is none of this."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-        for said, size in steps:
-            client.sendall(said)
-            heard = b""
-            while len(heard) < size:
-                heard += client.recv(size - len(heard)) or pytest.fail(f"it ended behind {heard!r}")
-        assert heard == b"x"
+def converse(way: Way) -> None:
+    """One byte each way, by a socket that blocks: what a client would leave behind is none of this."""
+    with way.connect() as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
 
 
 @pytest.fixture
@@ -80,12 +75,12 @@ def no_collector() -> Iterator[None]:
 @pytest.mark.parametrize("kind", ["socks5", "http"])
 @pytest.mark.usefixtures("no_collector")
 async def test_connections_leave_no_cycles_of_objects(site: Site, kind: str) -> None:
-    by = site.by_socks5 if kind == "socks5" else site.by_http
+    way = site.by_socks5() if kind == "socks5" else site.by_http()
     tasks = len(asyncio.all_tasks())
 
     async def go(connections: int) -> None:
         for _ in range(connections):
-            await asyncio.to_thread(by)
+            await asyncio.to_thread(converse, way)
         await eventually(lambda: len(asyncio.all_tasks()) == tasks, what="the end of all connections")
 
     await go(2)  # what is only made once is there
